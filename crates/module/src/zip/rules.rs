@@ -1,0 +1,1 @@
+//! Which files of a source tree belong in a module zip.
