@@ -1,6 +1,1 @@
-//! The edge: the only room that knows routes, headers and status codes.
-
-pub mod body;
-pub mod serve;
-
-pub use body::Body;
+//! Under construction.

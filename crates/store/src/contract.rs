@@ -1,1 +1,0 @@
-//! What any implementation has to do.

@@ -1,1 +1,0 @@
-//! Disks that fail.

@@ -1,5 +1,0 @@
-//! The ledger in SQLite.
-
-/// The ledger of one machine.
-#[derive(Debug)]
-pub struct SqliteLedger {}
