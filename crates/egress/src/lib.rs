@@ -1,1 +1,43 @@
-//! Under construction.
+//! The one way out.
+//!
+//! Every connection modkeep opens to somebody else starts here, so that one gate can promise: the name
+//! was resolved once, every address of the answer was judged, and the connection went to a judged
+//! address or not at all (`hostile-inputs.md` part E). Here too live the manners and the patience: so
+//! many requests to one host at a time, `Retry-After` remembered, failing hosts left alone for a
+//! while, and a limit on bytes, time and silence for every body.
+//!
+//! A request's life: the caller hands a [`Request`] to [`Egress::get`]; the host's budget gives it a
+//! turn; the gate judges host, port and addresses; the connector dials the judged address (or a
+//! forward proxy) and speaks TLS; redirects are followed by our own loop, each through the gate again;
+//! the [`Response`]'s [`Body`] is read chunk by chunk under its [`Limits`], and gives the turn back when
+//! it ends or is dropped.
+//!
+//! Nothing here reads the environment, installs a process-wide crypto provider or spawns a runtime;
+//! system certificate stores alone are found through `SSL_CERT_FILE` and `SSL_CERT_DIR`, as every TLS
+//! program does.
+
+mod address;
+mod backoff;
+mod body;
+mod budget;
+mod client;
+mod connect;
+mod credentials;
+mod error;
+mod gate;
+mod gunzip;
+mod host;
+mod proxy;
+mod resolve;
+mod surplus;
+mod tls;
+
+pub use address::forbidden;
+pub use body::Body;
+pub use client::{Config, Egress, Encoding, Kind, Limits, Request, Response, user_agent};
+pub use credentials::Credentials;
+pub use error::{Class, Error};
+pub use host::{AllowRule, BadHost, HostPattern, HostPort};
+pub use proxy::{BadProxy, ProxyEnv};
+pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use tls::SetupError;

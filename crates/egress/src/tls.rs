@@ -1,0 +1,73 @@
+//! TLS: whom we believe, and how we speak.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+/// Why the way out could not be set up.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The file of extra certificate authorities cannot be read or holds none.
+    #[error("{path}: cannot read certificates: {reason}", path = .path.display())]
+    CaFile {
+        /// The configured file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The cryptography library refuses its own defaults; a broken build.
+    #[error("TLS cannot be set up: {reason}")]
+    Tls {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A client configuration over the system's roots, a file of extra ones, or, where the system has
+/// none, the Mozilla list built in.
+///
+/// The provider is named here and nowhere else: a library must not choose for the whole process.
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, SetupError> {
+    let mut roots = system_roots();
+    if let Some(path) = ca_file {
+        add_file(&mut roots, path)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SetupError::Tls { reason: error.to_string() })?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` where set, else the platform's store, else the built-in list.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate store could not be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("no system certificates found: using the built-in Mozilla list");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), SetupError> {
+    let failed = |reason: String| SetupError::CaFile { path: path.to_owned(), reason };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
+    let before = roots.len();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    }
+    if roots.len() == before { Err(failed("no certificate in it".to_owned())) } else { Ok(()) }
+}
