@@ -1,0 +1,352 @@
+//! The bytes: files that are written once, synced, linked into place, and never changed.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::disk::{Disk, EntryKind};
+use crate::error::Error;
+use crate::name::BlobName;
+use crate::scratch::Scratch;
+use crate::space::{MinFree, Space};
+
+/// The place where everything is written, and the right to write there.
+///
+/// The first failed sync takes that right away for the rest of the process (R10).
+#[derive(Debug)]
+pub struct Room {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    min_free: MinFree,
+    closed: OnceLock<Arc<str>>,
+    syncs: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Room {
+    pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf, min_free: MinFree) -> Self {
+        let (syncs, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { disk, root, min_free, closed: OnceLock::new(), syncs, bytes }
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Room on the disk now.
+    pub(crate) fn space(&self) -> Result<Space, Error> {
+        self.disk.space(&self.root).map_err(|error| Error::io("ask for the free space of", &self.root, error))
+    }
+
+    /// Whether `bytes` more may be written: not after a failed sync (R10), not into the reserve (R11).
+    pub(crate) fn admit(&self, bytes: u64) -> Result<(), Error> {
+        self.writable()?;
+        let space = self.space()?;
+        let needed = self.min_free.reserve(space.total).saturating_add(bytes);
+        if space.free < needed { Err(Error::DiskFull { free: space.free, needed }) } else { Ok(()) }
+    }
+
+    /// Whether writes are allowed at all.
+    pub(crate) fn writable(&self) -> Result<(), Error> {
+        self.closed.get().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason: reason.clone() }))
+    }
+
+    /// Takes no writes from now on. The first reason stays.
+    pub(crate) fn close(&self, reason: &str) {
+        let _ = self.closed.set(reason.into());
+    }
+
+    pub(crate) fn count_sync(&self, bytes: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        (self.syncs.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// An error of a write, with the figures when the disk is full.
+    pub(crate) fn full_or(&self, doing: &'static str, path: &Path, error: io::Error) -> Error {
+        match Error::io(doing, path, error) {
+            Error::DiskFull { .. } => {
+                let space = self.space().unwrap_or(Space { free: 0, total: 0 });
+                Error::DiskFull {
+                    free: space.free,
+                    needed: self.min_free.reserve(space.total).saturating_add(1),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// A failed sync of a file: final for the store, unless the disk was merely full; the file is lost either way.
+    pub(crate) fn sync_failed(&self, doing: &'static str, path: &Path, error: io::Error) -> Error {
+        let error = self.full_or(doing, path, error);
+        if !matches!(error, Error::DiskFull { .. }) {
+            self.fail(&error);
+        }
+        error
+    }
+
+    /// Closes the store after a failed sync and leaves a mark, so that the next start checks before it writes.
+    pub(crate) fn fail(&self, error: &Error) {
+        self.close(&format!("a write could not be made durable ({error}); restart to check and resume"));
+        // Best effort: the disk has just failed us. Without the mark, blobs are still checked on first open.
+        let _ = self.disk.create(&self.root.join(RECHECK)).and_then(|mut file| file.sync());
+    }
+}
+
+/// The mark of a failed sync, in the data directory.
+pub(crate) const RECHECK: &str = "recheck";
+
+/// A file on its way to its name.
+#[derive(Debug)]
+pub struct Placement {
+    /// Its name.
+    pub name: BlobName,
+    /// Its bytes, complete.
+    pub scratch: Scratch,
+}
+
+/// One blob met on a walk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BlobEntry {
+    /// Its path below the data directory, as found: perhaps no legal name.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// Where bytes are kept. A second implementation has to pass [`contract::blobs`](crate::contract) first (D4).
+///
+/// Calls block; they are made on the blocking pool.
+pub trait Blobs: Send + Sync + Debug {
+    /// A new scratch file.
+    fn scratch(&self) -> Result<Scratch, Error>;
+    /// Puts files at their names. Those for which it says `Ok` are on stable storage, bytes and name; the whole
+    /// batch syncs each directory once. Never called for a name whose bytes the ledger vouches for: what is found
+    /// there is garbage, and is replaced without ever being trusted.
+    fn place(&self, files: Vec<Placement>) -> Vec<Result<(), Error>>;
+    /// Opens a blob for reading; `None` when there is none.
+    fn open(&self, name: &BlobName) -> Result<Option<File>, Error>;
+    /// Moves a blob out of the way for good, and says where to (below the data directory).
+    fn put_aside(&self, name: &BlobName) -> Result<String, Error>;
+    /// The entries directly below a folder, by name; none when the folder does not exist.
+    fn list(&self, folder: &str) -> Result<Vec<BlobEntry>, Error>;
+    /// Removes what an earlier process left in scratch.
+    fn sweep(&self) -> Result<u64, Error>;
+}
+
+/// Blobs as files in the protocol's own layout (D2).
+#[derive(Debug)]
+pub struct DirectoryBlobs {
+    room: Arc<Room>,
+    durable: Mutex<HashSet<PathBuf>>,
+    next: AtomicU64,
+}
+
+/// How many directories are remembered as durable; beyond it the memory starts afresh, at the price of a few syncs.
+const DURABLE_MAX: usize = 65_536;
+
+/// Folders made at the start, so that nothing has to ask later whether they exist.
+const FOLDERS: [&str; 5] = ["repos", "sumdb", SCRATCH, QUARANTINE, EVIDENCE];
+
+pub(crate) const SCRATCH: &str = "scratch";
+pub(crate) const QUARANTINE: &str = "quarantine";
+pub(crate) const EVIDENCE: &str = "evidence";
+
+impl DirectoryBlobs {
+    /// Uses a directory that exists; makes the folders in it when it may be written.
+    pub fn open(disk: Arc<dyn Disk>, root: PathBuf, min_free: MinFree) -> Result<Self, Error> {
+        Self::in_room(Arc::new(Room::new(disk, root, min_free)))
+    }
+
+    pub(crate) fn in_room(room: Arc<Room>) -> Result<Self, Error> {
+        if room.writable().is_ok() {
+            for folder in FOLDERS {
+                let path = room.root().join(folder);
+                make_dir(room.disk(), &path)?;
+            }
+            let root = room.root();
+            let outcome = room.disk().sync_dir(root);
+            room.count_sync(0);
+            outcome.map_err(|error| Error::io("sync", root, error))?;
+        }
+        // A number that no earlier process used, so that names in scratch and quarantine never meet.
+        let start = getrandom::u64().map_err(|error| {
+            Error::io("draw a random number for", room.root(), io::Error::other(error.to_string()))
+        })?;
+        Ok(Self { room, durable: Mutex::default(), next: AtomicU64::new(start) })
+    }
+
+    fn fresh_name(&self, folder: &str) -> String {
+        format!("{folder}/{:016x}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes the directories above a file, and notes those whose entries may not be durable yet.
+    fn make_parents(&self, file: &Path, touched: &mut Touched) -> Result<(), Error> {
+        let missing: Vec<_> = {
+            let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+            let above = file.ancestors().skip(1).take_while(|directory| *directory != self.room.root());
+            above.take_while(|directory| !durable.contains(*directory)).map(Path::to_owned).collect()
+        };
+        for directory in missing.into_iter().rev() {
+            if touched.made.insert(directory.clone()) {
+                make_dir(self.room.disk(), &directory)?;
+                touched.unsynced.extend(directory.parent().map(Path::to_owned));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a synced file its name.
+    fn link(&self, file: &Placement, touched: &mut Touched) -> Result<(), Error> {
+        let path = file.name.below(self.room.root());
+        self.make_parents(&path, touched)?;
+        let disk = self.room.disk();
+        match disk.link(file.scratch.path(), &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Left by a crash between the link and the ledger row. Even equal bytes are not kept: whether they
+                // ever reached the disk is unknown (R10).
+                if self.holds_same(&path, &file.scratch) {
+                    disk.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+                } else {
+                    tracing::warn!(blob = %file.name, "bytes without a ledger row were put aside");
+                    self.put_aside(&file.name)?;
+                }
+                disk.link(file.scratch.path(), &path)
+                    .map_err(|error| self.room.full_or("link", &path, error))?;
+            }
+            other => other.map_err(|error| self.room.full_or("link", &path, error))?,
+        }
+        touched.unsynced.extend(path.parent().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn holds_same(&self, path: &Path, scratch: &Scratch) -> bool {
+        let same_size = self.room.disk().stat(path).is_ok_and(|stat| stat.size == scratch.len());
+        same_size
+            && self
+                .room
+                .disk()
+                .open(path)
+                .and_then(crate::verify::sha256_of)
+                .is_ok_and(|sum| sum == scratch.sha256())
+    }
+
+    fn sync_dir(&self, directory: &Path) -> Result<(), Error> {
+        let outcome = self.room.disk().sync_dir(directory);
+        self.room.count_sync(0);
+        outcome.map_err(|error| {
+            // Unlike a file, a directory cannot be dropped and written again, so not even a full disk is forgiven.
+            let error = Error::io("sync", directory, error);
+            self.room.fail(&error);
+            error
+        })
+    }
+
+    fn remember(&self, directories: BTreeSet<PathBuf>) {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.len() + directories.len() > DURABLE_MAX {
+            durable.clear();
+        }
+        durable.extend(directories);
+    }
+}
+
+/// Directories that one batch has to do with.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Got a new entry, or may have one that no sync covered; each is synced once.
+    unsynced: BTreeSet<PathBuf>,
+    /// Made or found by this batch; durable once the others are synced.
+    made: BTreeSet<PathBuf>,
+}
+
+/// Makes one directory, or finds it.
+fn make_dir(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    match disk.make_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
+        _ => Ok(()),
+    }
+}
+
+impl Blobs for DirectoryBlobs {
+    fn scratch(&self) -> Result<Scratch, Error> {
+        let path = self.room.root().join(self.fresh_name(SCRATCH));
+        Scratch::create(self.room.clone(), path)
+    }
+
+    fn place(&self, mut files: Vec<Placement>) -> Vec<Result<(), Error>> {
+        let mut outcomes: Vec<Result<(), Error>> =
+            files.iter_mut().map(|file| self.room.writable().and_then(|()| file.scratch.sync())).collect();
+        let mut touched = Touched::default();
+        for (file, outcome) in files.iter().zip(&mut outcomes) {
+            if outcome.is_ok() {
+                *outcome = self.room.writable().and_then(|()| self.link(file, &mut touched));
+            }
+        }
+        if let Err(error) = touched.unsynced.iter().try_for_each(|directory| self.sync_dir(directory)) {
+            // Which of the names are durable is unknown, so none is.
+            outcomes
+                .iter_mut()
+                .filter(|outcome| outcome.is_ok())
+                .for_each(|outcome| *outcome = Err(error.clone()));
+        } else {
+            self.remember(touched.made);
+        }
+        outcomes
+    }
+
+    fn open(&self, name: &BlobName) -> Result<Option<File>, Error> {
+        let path = name.below(self.room.root());
+        match self.room.disk().open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
+            Err(error) => Err(Error::io("open", &path, error)),
+        }
+    }
+
+    fn put_aside(&self, name: &BlobName) -> Result<String, Error> {
+        self.room.writable()?;
+        let kept_as = self.fresh_name(QUARANTINE);
+        let (from, to) = (name.below(self.room.root()), self.room.root().join(&kept_as));
+        self.room.disk().rename(&from, &to).map_err(|error| Error::io("put aside", &from, error))?;
+        for directory in [from.parent(), to.parent()].into_iter().flatten() {
+            self.sync_dir(directory)?;
+        }
+        Ok(kept_as)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<BlobEntry>, Error> {
+        let path = self.room.root().join(folder);
+        match self.room.disk().list(&path) {
+            Ok(entries) => Ok(entries
+                .into_iter()
+                .map(|entry| BlobEntry { path: format!("{folder}/{}", entry.name), kind: entry.kind })
+                .collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::io("list", &path, error)),
+        }
+    }
+
+    fn sweep(&self) -> Result<u64, Error> {
+        let mut swept = 0;
+        for entry in self.list(SCRATCH)? {
+            let path = self.room.root().join(&entry.path);
+            self.room.disk().remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+            swept += 1;
+        }
+        Ok(swept)
+    }
+}
