@@ -1,1 +1,6 @@
-//! Under construction.
+//! The edge: the only room that knows routes, headers and status codes.
+
+pub mod body;
+pub mod serve;
+
+pub use body::Body;
