@@ -150,7 +150,7 @@ mod tests {
             match wrong {
                 None => assert!(found.is_empty(), "{from} → {to}: {found:?}"),
                 Some(word) => {
-                    assert!(found.len() == 1 && found[0].contains(word), "{from} → {to}: {found:?}")
+                    assert!(found.len() == 1 && found[0].contains(word), "{from} → {to}: {found:?}");
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! request and see the exact answer, a cut body included.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 /// Longest wait for the next byte; longer than the 50 s that the server may hold a request.
@@ -104,6 +104,71 @@ fn exchange(host: &str, bytes: &[u8], head_only: bool) -> io::Result<Answer> {
         read?;
     }
     Ok(parse(&received, head_only, begin.elapsed()))
+}
+
+/// A request that was sent, whose answer was not read yet.
+///
+/// Dropped, the client has gone away in the middle.
+#[derive(Debug)]
+pub struct Pending {
+    stream: TcpStream,
+    begin: Instant,
+    received: Vec<u8>,
+}
+
+impl Pending {
+    /// Sends GET for `url` from the loopback address 127.0.0.`from`, and reads nothing.
+    ///
+    /// Servers count connections by client address; a crowd needs more than one.
+    ///
+    /// # Panics
+    /// When nothing listens there, or descriptors run out: see [`allow_descriptors`].
+    pub fn send(url: &str, from: u8) -> Self {
+        let begin = Instant::now();
+        let stream = send_from(url, from).unwrap_or_else(|e| panic!("{url} from 127.0.0.{from}: {e}"));
+        Self { stream, begin, received: Vec::new() }
+    }
+
+    /// Reads until some of the body is here, and leaves the rest to the sockets' buffers.
+    ///
+    /// # Panics
+    /// When the connection ends before.
+    pub fn read_some(&mut self) {
+        let mut buffer = [0; 4096];
+        while find(&self.received, b"\r\n\r\n").is_none_or(|at| at + 4 == self.received.len()) {
+            let n = self.stream.read(&mut buffer).expect("an answer that goes on");
+            assert!(n > 0, "the answer ended after {} bytes", self.received.len());
+            self.received.extend_from_slice(&buffer[..n]);
+        }
+    }
+
+    /// Reads the answer to its end, however it ends.
+    pub fn finish(mut self) -> Answer {
+        // An error in the middle leaves what came before it, and the framing tells that it is short.
+        drop(self.stream.read_to_end(&mut self.received));
+        parse(&self.received, false, self.begin.elapsed())
+    }
+}
+
+fn send_from(url: &str, from: u8) -> io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let (host, path) = split(url)?;
+    let address: SocketAddr = host.parse().map_err(io::Error::other)?;
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddr::from(([127, 0, 0, from], 0)))?;
+    connect(&socket, &address)?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    Ok(stream)
+}
+
+/// Lets this process, and those it starts, open as many files as the system allows.
+pub fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Refused in some jails; then the test that needs many descriptors says so itself.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn parse(received: &[u8], head_only: bool, took: Duration) -> Answer {

@@ -80,7 +80,7 @@ impl Setup {
     /// When the program cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command();
-        command.args(arguments).env("MODKEEP_STORE_URL", format!("file:{}", self.store.display()));
+        command.args(arguments).arg("--store").arg(&self.store);
         command.output().expect("the program starts")
     }
 
@@ -243,7 +243,7 @@ impl Program {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            drop(kill_process(pid, signal)); // already gone is as good
+            let _gone = kill_process(pid, signal); // already gone is as good
         }
     }
 
