@@ -46,7 +46,7 @@ const RULES: &[Rule] = &[
     Rule {
         says: "only http knows a status code of ours",
         words: &["StatusCode"],
-        homes: &[("http", "it is the edge")],
+        homes: &[("http", "it is the edge"), ("egress", "reads the status of other servers' answers")],
     },
     Rule {
         says: "every outgoing connection is opened by egress",

@@ -159,7 +159,8 @@ fn send_from(url: &str, from: u8) -> io::Result<TcpStream> {
     connect(&socket, &address)?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
     Ok(stream)
 }
 

@@ -9,6 +9,7 @@
 //! | [`go`] | the real go command with caches of its own |
 //! | [`program`] | the modkeep program as a child |
 //! | [`client`] | an HTTP client that shows what came over the wire |
+//! | [`clock`] | a clock that a test moves by hand |
 //!
 //! Everything is blocking and ends when its value is dropped, so that a test reads from top to bottom.
 
@@ -26,6 +27,7 @@
 )]
 
 pub mod client;
+pub mod clock;
 pub mod go;
 pub mod kinds;
 pub mod program;
@@ -34,7 +36,8 @@ pub mod tls;
 pub mod upstream;
 pub mod world;
 
-pub use client::{Answer, get};
+pub use client::{Answer, Pending, get};
+pub use clock::ManualClock;
 pub use go::Go;
 pub use kinds::names;
 pub use program::Program;
