@@ -15,6 +15,8 @@ pub mod path;
 pub mod pattern;
 pub mod pseudo;
 pub mod semver;
+pub mod time;
+pub mod unicode;
 pub mod version;
 pub mod zip;
 
