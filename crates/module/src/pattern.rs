@@ -1,5 +1,7 @@
 //! Module patterns as in GOPRIVATE (goproxy-protocol.md section 8): globs that match path prefixes.
 
+use crate::unicode;
+
 /// A comma-separated list of globs; each matches as many leading elements of a path as it has itself.
 ///
 /// `*.corp.example.com,github.com/acme/*`. Case-sensitive, no white-space trimming, exactly as the go command.
@@ -8,7 +10,7 @@ pub struct Patterns(Vec<Box<str>>);
 
 /// A glob that `path.Match` calls malformed: an open bracket, an empty range, a trailing backslash.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("malformed pattern {}", crate::unicode::quoted(_0))]
+#[error("malformed pattern {}", unicode::quoted(_0))]
 pub struct PatternError(pub Box<str>);
 
 impl Patterns {
@@ -199,11 +201,8 @@ fn split_byte(chunk: &[u8]) -> Result<(u8, &[u8]), Malformed> {
 
 /// The first character and the rest. Inside a character (a star may have skipped into one) a byte counts as U+FFFD.
 fn first_char(text: &[u8]) -> (char, &[u8]) {
-    let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    match valid.chars().next() {
-        Some(c) => (c, &text[c.len_utf8()..]),
-        None => (char::REPLACEMENT_CHARACTER, &text[1..]),
-    }
+    let (c, len) = unicode::first_char(text);
+    (c, &text[len..])
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Checked against tables dumped from the go toolchain, for every code point (`testdata/unicode/`).
 
+use std::borrow::Cow;
 use std::fmt::{self, Display as _};
 
 use icu_casemap::CaseMapperBorrowed;
@@ -43,14 +44,27 @@ pub fn quoted_char(c: char) -> impl fmt::Display {
     fmt::from_fn(move |f| Quoted { text: c.encode_utf8(&mut [0; 4]), quote: '\'' }.fmt(f))
 }
 
-/// Decodes UTF-8 with one U+FFFD for each byte that does not belong.
-pub(crate) fn lossy(bytes: &[u8]) -> String {
+/// Decodes UTF-8 with one U+FFFD for each byte that does not belong, as go does.
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    text
+    Cow::Owned(text)
+}
+
+/// The first character of a non-empty text and its length; U+FFFD and 1 for a byte that does not belong.
+pub(crate) fn first_char(bytes: &[u8]) -> (char, usize) {
+    if let Some(&b) = bytes.first().filter(|b| b.is_ascii()) {
+        return (char::from(b), 1);
+    }
+    let window = bytes.get(..4).unwrap_or(bytes);
+    let valid = window.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    valid.chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8()))
 }
 
 struct Quoted<'a> {
