@@ -1,0 +1,342 @@
+//! A place with the protocol's layout: a server, or a folder. Mirrors and databases are both asked here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderName};
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, PRAGMA};
+use modkeep_egress::{Credentials, Egress, Encoding, Kind, Limits, Request, Response};
+use modkeep_store::Scratch;
+use url::Url;
+
+use crate::answer::not_a_zip;
+use crate::chain::redacted;
+use crate::error::Error;
+use crate::text::{is_web_page, sanitised};
+use crate::tree;
+
+/// So much of an error page is read to find its few lines.
+const EXCERPT: usize = 4 * 1024;
+/// The longest validator that is kept and shown again.
+const VALIDATOR_MAX: usize = 256;
+/// Bytes of a zip that are gathered before a thread of the blocking pool writes them down.
+const WRITE_PIECE: usize = 512 * 1024;
+
+/// How long answers may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of any answer. A mirror that has to fetch something first needs most of a minute.
+    pub head: Duration,
+    /// For a whole small answer: list, info, mod, tile, lookup.
+    pub small: Duration,
+    /// For a whole zip (`[origin] timeout`).
+    pub zip: Duration,
+    /// Between the bytes of a body.
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    /// 60 s, 2 min, 10 min, 30 s.
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(60),
+            small: Duration::from_secs(120),
+            zip: Duration::from_secs(600),
+            silence: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A place that answers paths.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    Server(Server),
+    Folder(PathBuf),
+}
+
+/// A place behind http or https.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    egress: Egress,
+    url: Url,
+    credentials: Option<Credentials>,
+    patience: Patience,
+}
+
+/// What to ask and how much to take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    /// The path below the base, escaped as the protocol does it, without a leading slash.
+    pub(crate) path: &'a str,
+    pub(crate) bytes_max: u64,
+    /// The validator of an answer we still have.
+    pub(crate) validator: Option<&'a str>,
+    /// Ask caches on the way not to answer.
+    pub(crate) bypass_caches: bool,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn plain(path: &'a str, bytes_max: u64) -> Self {
+        Self { path, bytes_max, validator: None, bypass_caches: false }
+    }
+}
+
+/// A successful answer.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Body { bytes: Bytes, validator: Option<String> },
+    NotModified,
+}
+
+impl Base {
+    /// A base from an http, https or file URL. A login in the URL becomes credentials.
+    pub(crate) fn of(url: &Url, egress: &Egress) -> Option<Self> {
+        match url.scheme() {
+            "file" => url.to_file_path().ok().map(Self::Folder),
+            "http" | "https" => Some(Self::Server(Server::new(url, egress))),
+            _ => None,
+        }
+    }
+
+    /// The same place with other time limits; a folder has none.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Self {
+        if let Self::Server(server) = &mut self {
+            server.patience = patience;
+        }
+        self
+    }
+
+    /// Its name for people: no login, no query.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Server(server) => redacted(&server.url),
+            Self::Folder(folder) => format!("file://{}", folder.display()),
+        }
+    }
+
+    /// The same place, one or more elements further down.
+    pub(crate) fn below(&self, path: &str) -> Self {
+        match self {
+            Self::Server(server) => Self::Server(Server { url: join(&server.url, path), ..server.clone() }),
+            Self::Folder(folder) => Self::Folder(folder.join(path)),
+        }
+    }
+
+    /// Asks for something small.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn get(&self, ask: Ask<'_>) -> Result<Reply, Error> {
+        match self {
+            Self::Server(server) => server.get(ask).await,
+            Self::Folder(folder) => {
+                let bytes = tree::read(&self.name(), folder, ask.path, ask.bytes_max).await?;
+                Ok(Reply::Body { bytes: bytes.into(), validator: None })
+            }
+        }
+    }
+
+    /// The same where no validator was shown.
+    pub(crate) async fn bytes(&self, ask: Ask<'_>) -> Result<Bytes, Error> {
+        match self.get(Ask { validator: None, ..ask }).await? {
+            Reply::Body { bytes, .. } => Ok(bytes),
+            Reply::NotModified => Err(Error::Trouble {
+                source_name: self.name(),
+                reason: "answered 304 to a plain question".to_owned(),
+                status: Some(304),
+            }),
+        }
+    }
+
+    /// Pours a zip into a scratch file, at most `bytes_max` bytes of it.
+    ///
+    /// Not cancel safe: the scratch file is gone with the future.
+    pub(crate) async fn pour(&self, path: &str, bytes_max: u64, scratch: Scratch) -> Result<Scratch, Error> {
+        match self {
+            Self::Server(server) => server.pour(path, bytes_max, scratch).await,
+            Self::Folder(folder) => tree::pour(&self.name(), folder, path, bytes_max, scratch).await,
+        }
+    }
+}
+
+impl Server {
+    fn new(url: &Url, egress: &Egress) -> Self {
+        let mut bare = url.clone();
+        // These fail only for URLs that have no host.
+        let _ = bare.set_username("");
+        let _ = bare.set_password(None);
+        Self { egress: egress.clone(), url: bare, credentials: login(url), patience: Patience::default() }
+    }
+
+    fn name(&self) -> String {
+        redacted(&self.url)
+    }
+
+    async fn get(&self, ask: Ask<'_>) -> Result<Reply, Error> {
+        let response = self.send(&ask, self.patience.small, Encoding::Gzip).await?;
+        match response.status {
+            200 => {}
+            304 if ask.validator.is_some() => return Ok(Reply::NotModified),
+            _ => return Err(self.refusal(response).await),
+        }
+        self.no_web_page(&response)?;
+        let validator = validator_of(&response);
+        let bytes = response.body.collect(ask.bytes_max).await.map_err(|error| self.egress_error(&error))?;
+        Ok(Reply::Body { bytes, validator })
+    }
+
+    async fn pour(&self, path: &str, bytes_max: u64, mut scratch: Scratch) -> Result<Scratch, Error> {
+        let ask = Ask::plain(path, bytes_max);
+        let mut response = self.send(&ask, self.patience.zip, Encoding::Plain).await?;
+        if response.status != 200 {
+            return Err(self.refusal(response).await);
+        }
+        self.no_web_page(&response)?;
+        let mut piece = Vec::with_capacity(WRITE_PIECE);
+        let mut judged = false;
+        loop {
+            let chunk = response.body.chunk().await.map_err(|error| self.egress_error(&error))?;
+            piece.extend_from_slice(chunk.as_deref().unwrap_or_default());
+            if !judged && (piece.len() >= 2 || chunk.is_none()) {
+                self.check_zip_start(&piece)?;
+                judged = true;
+            }
+            if piece.len() >= WRITE_PIECE || chunk.is_none() {
+                (scratch, piece) = tree::write(scratch, piece).await?;
+            }
+            if chunk.is_none() {
+                return Ok(scratch);
+            }
+        }
+    }
+
+    async fn send(&self, ask: &Ask<'_>, total: Duration, encoding: Encoding) -> Result<Response, Error> {
+        let limits = Limits {
+            bytes_max: ask.bytes_max,
+            total,
+            head: self.patience.head.min(total),
+            silence: self.patience.silence,
+            redirects_max: 10,
+        };
+        let request = Request {
+            url: join(&self.url, ask.path),
+            headers: headers(ask),
+            credentials: self.credentials.clone(),
+            limits,
+            kind: Kind::Named,
+            encoding,
+        };
+        self.egress.get(request).await.map_err(|error| self.egress_error(&error))
+    }
+
+    /// What any status but 200 and a welcome 304 means (H06).
+    async fn refusal(&self, response: Response) -> Error {
+        let source_name = self.name();
+        let (status, retry_after) = (response.status, response.retry_after());
+        if status == 429 || (status == 503 && retry_after.is_some()) {
+            let wait = retry_after.unwrap_or(Duration::from_secs(10)).min(Duration::from_secs(30));
+            return Error::Throttled { source_name, retry_after: wait };
+        }
+        let kind = response.header(&CONTENT_TYPE).map(str::to_owned);
+        let text = sanitised(&response.body.excerpt(EXCERPT).await, kind.as_deref());
+        match status {
+            404 | 410 => Error::NotFound { source_name, text },
+            401 | 403 => Error::Forbidden { source_name, status, text },
+            _ => Error::Trouble { source_name, reason: format!("answered {status}"), status: Some(status) },
+        }
+    }
+
+    /// A login page says 200 and means something else (H03).
+    fn no_web_page(&self, response: &Response) -> Result<(), Error> {
+        match response.header(&CONTENT_TYPE) {
+            Some(kind) if is_web_page(kind) => Err(Error::Malformed {
+                source_name: self.name(),
+                what: "a web page where a file was asked for".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_zip_start(&self, start: &[u8]) -> Result<(), Error> {
+        match not_a_zip(start) {
+            Some(what) => Err(Error::Malformed { source_name: self.name(), what: what.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn egress_error(&self, error: &modkeep_egress::Error) -> Error {
+        Error::of_egress(&self.name(), error)
+    }
+}
+
+fn headers(ask: &Ask<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = Vec::new();
+    if let Some(value) = ask.validator.and_then(|validator| HeaderValue::from_str(validator).ok()) {
+        headers.push((IF_NONE_MATCH, value));
+    }
+    if ask.bypass_caches {
+        headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+        headers.push((PRAGMA, HeaderValue::from_static("no-cache")));
+    }
+    headers
+}
+
+fn validator_of(response: &Response) -> Option<String> {
+    response.header(&ETAG).filter(|tag| tag.len() <= VALIDATOR_MAX).map(str::to_owned)
+}
+
+/// The base's path and query stay (P-15); the elements are appended one by one, so that nothing in them
+/// can climb or begin a query.
+fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    // Every http URL has a path; the branch is for the type.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/'));
+    }
+    url
+}
+
+fn login(url: &Url) -> Option<Credentials> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decoded = |text: &str| percent_decoded(text);
+    Some(Credentials::Basic {
+        user: decoded(url.username()),
+        password: decoded(url.password().unwrap_or_default()),
+    })
+}
+
+fn percent_decoded(text: &str) -> String {
+    modkeep_module::goproxy::percent_decode_once(text)
+        .map_or_else(|_| text.to_owned(), |decoded| decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_appended_and_queries_stay() {
+        for (base, path, joined) in [
+            ("https://a.example", "rsc.io/quote/@v/list", "https://a.example/rsc.io/quote/@v/list"),
+            ("https://a.example/go/", "m/@latest", "https://a.example/go/m/@latest"),
+            ("https://a.example/go?t=1", "m/@v/v1.0.0.zip", "https://a.example/go/m/@v/v1.0.0.zip?t=1"),
+            ("https://a.example", "m/@v/a%2f?b#c.info", "https://a.example/m/@v/a%252f%3Fb%23c.info"),
+            (
+                "https://a.example",
+                "github.com/!azure/x/@v/list",
+                "https://a.example/github.com/!azure/x/@v/list",
+            ),
+        ] {
+            assert_eq!(join(&Url::parse(base).unwrap(), path).as_str(), joined);
+        }
+    }
+
+    #[test]
+    fn a_login_leaves_the_url() {
+        let url = Url::parse("https://me:p%40ss@a.example/x").unwrap();
+        assert_eq!(login(&url), Some(Credentials::Basic { user: "me".into(), password: "p@ss".into() }));
+        assert_eq!(login(&Url::parse("https://a.example").unwrap()), None);
+    }
+}
