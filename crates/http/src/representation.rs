@@ -1,0 +1,340 @@
+//! From an object to its answer: lifetimes, tags, 304, ranges, gzip.
+//!
+//! Lifetimes follow the kind of object, never the content type: a `list` is text like a `.mod`, and must not be
+//! kept for a year for it.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use modkeep_mirror::{Answer, Object};
+use modkeep_sumdb::{RelayAnswer, RelayObject};
+
+use crate::asked::Asked;
+use crate::body::Body;
+use crate::conditional::{Part, not_modified, part, range_stands};
+use crate::gzip::{INLINE_MAX_BYTES, Twins, WORTHWHILE_BYTES};
+
+/// How one kind of object is sent.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    content_type: HeaderValue,
+    cache_control: HeaderValue,
+    /// Whether it is text that may be sent compressed (P-113).
+    compress: bool,
+    /// Whether a part of it may be asked for (P-111).
+    ranges: bool,
+    /// Whether the answer would be another one under `Disable-Module-Fetch` (P-94).
+    varies_by_reach: bool,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const FOREVER: &str = "public, max-age=31536000, immutable";
+const MINUTE_THEN_STALE: &str = "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400";
+const DAY: &str = "public, max-age=86400";
+const MINUTE: &str = "public, max-age=60";
+
+const fn manner(content_type: &'static str, cache_control: &'static str) -> Manner {
+    Manner {
+        content_type: HeaderValue::from_static(content_type),
+        cache_control: HeaderValue::from_static(cache_control),
+        compress: false,
+        ranges: false,
+        varies_by_reach: false,
+    }
+}
+
+static LIST: Manner = Manner { compress: true, varies_by_reach: true, ..manner(TEXT, MINUTE_THEN_STALE) };
+static QUERY: Manner = Manner { compress: true, varies_by_reach: true, ..manner(JSON, MINUTE_THEN_STALE) };
+static INFO: Manner = Manner { compress: true, ..manner(JSON, FOREVER) };
+static MOD: Manner = Manner { compress: true, ..manner(TEXT, FOREVER) };
+static ZIP: Manner = Manner { ranges: true, ..manner("application/zip", FOREVER) };
+static SUPPORTED: Manner = manner(TEXT, DAY);
+static HEAD: Manner = manner(TEXT, MINUTE);
+static LOOKUP: Manner = manner(TEXT, DAY);
+static HASHES: Manner = manner("application/octet-stream", FOREVER);
+static PARTIAL_HASHES: Manner = manner("application/octet-stream", DAY);
+static RECORDS: Manner = Manner { compress: true, ..manner("application/octet-stream", FOREVER) };
+static PARTIAL_RECORDS: Manner = Manner { compress: true, ..manner("application/octet-stream", DAY) };
+/// A page of the index: it grows at its end, so its next reader wants it anew.
+pub(crate) static INDEX: Manner = Manner { compress: true, ..manner("application/x-ndjson", "public, max-age=10") };
+
+/// The manner of an object of the GOPROXY protocol (P section 12).
+pub(crate) fn manner_of(object: Object) -> &'static Manner {
+    match object {
+        Object::List => &LIST,
+        Object::Latest | Object::QueryInfo => &QUERY,
+        Object::Info => &INFO,
+        Object::Mod => &MOD,
+        Object::Zip => &ZIP,
+    }
+}
+
+/// The manner of an object of a relayed checksum database.
+pub(crate) fn manner_of_relayed(object: RelayObject) -> &'static Manner {
+    match object {
+        RelayObject::Supported => &SUPPORTED,
+        RelayObject::Latest => &HEAD,
+        RelayObject::Lookup => &LOOKUP,
+        RelayObject::FullTile => &HASHES,
+        RelayObject::PartialTile => &PARTIAL_HASHES,
+        RelayObject::FullDataTile => &RECORDS,
+        RelayObject::PartialDataTile => &PARTIAL_RECORDS,
+    }
+}
+
+/// The bytes of an object, not yet cut or compressed.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Bytes(Bytes),
+    File { file: Arc<File>, size: u64 },
+}
+
+impl Content {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+}
+
+/// An object, ready to be sent in whatever form is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Representation {
+    pub(crate) content: Content,
+    pub(crate) manner: &'static Manner,
+    /// The strong tag with its quotes.
+    pub(crate) etag: Bytes,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) stale: Option<Duration>,
+    /// The compressed twin, when the client welcomes it and it pays.
+    pub(crate) twin: Option<Bytes>,
+}
+
+impl From<Answer> for Representation {
+    fn from(answer: Answer) -> Self {
+        let content = match answer.body {
+            modkeep_mirror::Body::Bytes(bytes) => Content::Bytes(bytes),
+            modkeep_mirror::Body::File { file, size } => Content::File { file, size },
+        };
+        Self {
+            content,
+            manner: manner_of(answer.object),
+            etag: answer.etag,
+            modified: answer.modified,
+            stale: answer.stale,
+            twin: None,
+        }
+    }
+}
+
+impl From<RelayAnswer> for Representation {
+    fn from(answer: RelayAnswer) -> Self {
+        Self {
+            content: Content::Bytes(answer.body),
+            manner: manner_of_relayed(answer.object),
+            etag: answer.etag,
+            modified: None,
+            stale: None,
+            twin: None,
+        }
+    }
+}
+
+/// How a compressed twin can be had.
+pub(crate) enum Twin {
+    /// None is wanted, or none pays.
+    None,
+    Ready(Bytes),
+    /// It must be made first, which takes too long to do between two requests.
+    ToMake(Bytes),
+}
+
+impl Representation {
+    /// Whether, and from where, a compressed twin is to be sent.
+    pub(crate) fn twin(&self, asked: &Asked<'_>, twins: &Twins) -> Twin {
+        let Content::Bytes(text) = &self.content else { return Twin::None };
+        if !asked.gzip || !self.manner.compress || text.len() <= WORTHWHILE_BYTES {
+            return Twin::None;
+        }
+        let twin = match twins.remembered(&self.etag) {
+            Some(twin) => twin,
+            None if text.len() <= INLINE_MAX_BYTES => twins.make(&self.etag, text),
+            None => return Twin::ToMake(text.clone()),
+        };
+        twin.map_or(Twin::None, Twin::Ready)
+    }
+
+    /// The answer: 200, 206, 304, or `None` where the range lies outside.
+    pub(crate) fn answer(self, asked: &Asked<'_>) -> Option<Response<Body>> {
+        let gzip_tag = self.twin.as_ref().map(|_| gzip_tag(&self.etag));
+        if asked.conditional && self.is_known(asked, gzip_tag.as_ref()) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            self.describe(response.headers_mut(), gzip_tag);
+            return Some(response);
+        }
+        match self.range(asked) {
+            Part::Nothing => None,
+            Part::Some(range) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                self.describe(response.headers_mut(), None);
+                let text = format!("bytes {}-{}/{}", range.start, range.end - 1, self.content.size());
+                if let Ok(value) = HeaderValue::try_from(text) {
+                    response.headers_mut().insert(header::CONTENT_RANGE, value);
+                }
+                *response.body_mut() = self.content.body(range);
+                Some(finish(response, asked))
+            }
+            Part::Whole => {
+                let mut response = Response::new(Body::empty());
+                self.describe(response.headers_mut(), gzip_tag);
+                *response.body_mut() = match self.twin {
+                    Some(twin) => Body::full(twin),
+                    None => self.content.whole(),
+                };
+                Some(finish(response, asked))
+            }
+        }
+    }
+
+    fn is_known(&self, asked: &Asked<'_>, gzip_tag: Option<&Bytes>) -> bool {
+        // A copy of either form is current as long as its own tag is.
+        let made;
+        let other = match gzip_tag {
+            Some(tag) => tag,
+            None => {
+                made = gzip_tag_if(self.manner.compress, &self.etag);
+                &made
+            }
+        };
+        let since = asked.headers.get(header::IF_MODIFIED_SINCE).map(HeaderValue::as_bytes);
+        not_modified(
+            asked.headers.get_all(header::IF_NONE_MATCH).iter(),
+            since,
+            &[&self.etag, other],
+            self.modified,
+        )
+    }
+
+    fn range(&self, asked: &Asked<'_>) -> Part {
+        let Some(range) = asked.range.filter(|_| self.manner.ranges) else { return Part::Whole };
+        let stands = asked
+            .headers
+            .get(header::IF_RANGE)
+            .is_none_or(|if_range| range_stands(if_range.as_bytes(), &self.etag, self.modified));
+        if stands { part(range.as_bytes(), self.content.size()) } else { Part::Whole }
+    }
+
+    /// The size for `Content-Range` of a 416.
+    pub(crate) fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    /// The fields that 200, 206 and 304 share.
+    fn describe(&self, headers: &mut HeaderMap, gzip_tag: Option<Bytes>) {
+        headers.reserve(8);
+        let compressed = gzip_tag.is_some();
+        let tag = gzip_tag.unwrap_or_else(|| self.etag.clone());
+        headers.insert(header::CONTENT_TYPE, self.manner.content_type.clone());
+        headers.insert(header::CACHE_CONTROL, self.manner.cache_control.clone());
+        if let Ok(tag) = HeaderValue::from_maybe_shared(tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        if let Some(date) = self.modified.and_then(http_date) {
+            headers.insert(header::LAST_MODIFIED, date);
+        }
+        common(headers);
+        if compressed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(vary) = self.vary() {
+            headers.insert(header::VARY, vary);
+        }
+        if self.manner.ranges {
+            headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
+        if let Some(age) = self.stale {
+            headers.insert(STALE.clone(), HeaderValue::from(age.as_secs()));
+        }
+    }
+
+    fn vary(&self) -> Option<HeaderValue> {
+        // Too short to ever be compressed: the same bytes for everybody.
+        let by_encoding = self.manner.compress && self.content.size() > WORTHWHILE_BYTES as u64;
+        let value = match (by_encoding, self.manner.varies_by_reach) {
+            (false, false) => return None,
+            (true, false) => "Accept-Encoding",
+            (false, true) => "Disable-Module-Fetch",
+            (true, true) => "Accept-Encoding, Disable-Module-Fetch",
+        };
+        Some(HeaderValue::from_static(value))
+    }
+}
+
+impl Content {
+    fn whole(self) -> Body {
+        match self {
+            Self::Bytes(bytes) => Body::full(bytes),
+            Self::File { file, size } => Body::file(file, 0..size),
+        }
+    }
+
+    fn body(self, range: std::ops::Range<u64>) -> Body {
+        match self {
+            Self::File { file, .. } => Body::file(file, range),
+            Self::Bytes(bytes) => {
+                let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                Body::full(bytes.slice(clamp(range.start)..clamp(range.end)))
+            }
+        }
+    }
+}
+
+/// Seconds since the answer was last confirmed, where that is too long ago.
+static STALE: HeaderName = HeaderName::from_static("x-modkeep-stale");
+
+/// What every answer carries (P-119, P-120).
+pub(crate) fn common(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+/// Takes the body away from an answer to `HEAD`, and says how long it would have been (P-110).
+pub(crate) fn finish(mut response: Response<Body>, asked: &Asked<'_>) -> Response<Body> {
+    if asked.head {
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// `"tag"` becomes `"tag-gz"`: the two forms are different bytes, so strong tags must differ (P-113).
+fn gzip_tag(tag: &[u8]) -> Bytes {
+    let inner = tag.strip_suffix(b"\"").unwrap_or(tag);
+    [inner, b"-gz\""].concat().into()
+}
+
+fn gzip_tag_if(compress: bool, tag: &[u8]) -> Bytes {
+    if compress { gzip_tag(tag) } else { Bytes::new() }
+}
+
+/// A date as HTTP writes it, where it can: years 1970 to 9999 (B26).
+fn http_date(time: SystemTime) -> Option<HeaderValue> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    if since.as_secs() >= YEAR_10000 {
+        return None;
+    }
+    let mut text = [0; 29];
+    write!(&mut text[..], "{}", httpdate::HttpDate::from(time)).ok()?;
+    HeaderValue::from_bytes(&text).ok()
+}
