@@ -18,7 +18,7 @@ use crate::space::{MinFree, Space};
 ///
 /// The first failed sync takes that right away for the rest of the process (R10).
 #[derive(Debug)]
-pub struct Room {
+pub(crate) struct Room {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     min_free: MinFree,

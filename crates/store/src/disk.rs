@@ -183,9 +183,11 @@ impl Disk for RealDisk {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                file.write_all(text.as_bytes())?;
+                // Only for people and error texts: on a full disk the lock holds without it.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| file.write_all(text.as_bytes()));
                 Ok(Lock::Held(file))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -54,6 +54,14 @@ pub enum Error {
         /// The hash of what came, in the same form.
         received: String,
     },
+    /// A file that was verified for one version was to be stored as another. Nothing was stored.
+    #[error("{found} cannot be stored as {asked}")]
+    WrongVersion {
+        /// The version to be stored.
+        asked: ModuleVersion,
+        /// The version that the file was verified for.
+        found: ModuleVersion,
+    },
     /// The `.mod` is not the go.mod inside the zip, and no checksum database vouches for both (Z-46, G01).
     #[error("{version}: go.mod {go_mod} differs from the one inside the zip, {in_zip}")]
     GoModDiffers {

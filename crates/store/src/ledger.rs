@@ -5,7 +5,10 @@
 //! is one transaction and is on stable storage when it returns. [`SqliteLedger`] is the implementation for one
 //! machine; a second one has to pass [`contract::ledger`](crate::contract) first (D4).
 
+pub(crate) mod merge;
+mod readers;
 mod sqlite;
+mod writer;
 
 use std::fmt::Debug;
 use std::time::SystemTime;
@@ -13,6 +16,7 @@ use std::time::SystemTime;
 use modkeep_module::info::Timestamp;
 use modkeep_module::{H1, ModulePath, ModuleVersion, Version};
 
+pub(crate) use merge::may_differ;
 pub use sqlite::SqliteLedger;
 
 use crate::error::Error;
@@ -81,6 +85,8 @@ pub struct VersionRecord {
     pub zip_at: Option<SystemTime>,
     /// Who sent the first of its files.
     pub source: String,
+    /// The sum of the go.mod inside the zip, when there are both (Z-46).
+    pub go_mod_in_zip: Option<H1>,
 }
 
 /// The size and sum of a stored file, whatever its kind.
@@ -100,6 +106,12 @@ impl VersionRecord {
     pub fn recorded(&self, kind: FileKind) -> Option<Recorded> {
         let h1 = self.bytes(kind)?.h1?;
         Some(Recorded { module: self.module.clone(), version: self.version.clone(), kind, h1 })
+    }
+
+    /// Module and version together.
+    pub fn module_version(&self) -> Result<ModuleVersion, Error> {
+        ModuleVersion::new(self.module.clone(), self.version.clone())
+            .map_err(|error| Error::Ledger { doing: "read a row", detail: error.to_string() })
     }
 
     /// Whether a file is stored and not known to be damaged.
@@ -142,6 +154,8 @@ pub struct NewVersion {
     pub go_mod: Option<SumFacts>,
     /// The zip.
     pub zip: Option<SumFacts>,
+    /// The sum of the go.mod inside the zip, when there is one.
+    pub go_mod_in_zip: Option<H1>,
     /// Who sent them.
     pub source: String,
     /// The time of day, for the stamps.
@@ -196,6 +210,10 @@ pub struct Counts {
     pub bytes: u64,
     /// Different pieces of evidence.
     pub evidence: u64,
+    /// Bytes kept with them.
+    pub evidence_bytes: u64,
+    /// Pieces that were not kept because there were [`EVIDENCE_MAX`] already.
+    pub evidence_dropped: u64,
     /// Files put aside for good, repaired ones included.
     pub quarantined: u64,
 }
@@ -271,6 +289,8 @@ pub trait Ledger: Send + Sync + Debug {
     ) -> Result<Vec<ModulePath>, Error>;
     /// All versions of all repositories by number, after one of them; at most `limit`. For walks.
     fn walk(&self, after: u64, limit: u32) -> Result<Vec<(Repository, VersionRecord)>, Error>;
+    /// The versions that were first seen last, newest first; at most `limit`.
+    fn newest(&self, limit: u32) -> Result<Vec<(Repository, VersionRecord)>, Error>;
     /// How much there is.
     fn counts(&self) -> Result<Counts, Error>;
     /// The feed from a time on, inclusive; at most `limit` lines.
@@ -295,8 +315,8 @@ pub trait Ledger: Send + Sync + Debug {
     fn forget_foreign(&self, database: &str, path: &str) -> Result<(), Error>;
     /// All files of foreign databases by name, after one of them; at most `limit`. For walks.
     fn walk_foreign(&self, after: Option<(&str, &str)>, limit: u32) -> Result<Vec<ForeignFile>, Error>;
-    /// Keeps a piece of evidence, or counts one that is known; says its number and whether it is new.
-    fn keep_evidence(&self, evidence: NewEvidence) -> Result<(u64, bool), Error>;
+    /// Keeps a piece of evidence, or counts one that is known.
+    fn keep_evidence(&self, evidence: NewEvidence) -> Result<Kept, Error>;
     /// Names the file that holds a piece's bytes.
     fn attach_body(&self, id: u64, name: &str, sha256: Sha256Sum, size: u64) -> Result<(), Error>;
     /// All pieces, oldest first, after one of them; at most `limit`.
@@ -305,6 +325,23 @@ pub trait Ledger: Send + Sync + Debug {
     fn doubts(&self) -> Result<Vec<Doubt>, Error>;
     /// Transactions made durable since the start; each costs one sync.
     fn commits(&self) -> u64;
+}
+
+/// How many different pieces of evidence are kept; a stream of lies must not fill the disk (R30).
+pub const EVIDENCE_MAX: u64 = 10_000;
+
+/// How many queries are remembered per module.
+pub const QUERIES_PER_MODULE_MAX: u32 = 256;
+
+/// What became of a piece of evidence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kept {
+    /// It is new and has this number.
+    New(u64),
+    /// It was known by this number, and was counted.
+    Known(u64),
+    /// There are too many already; only the total was counted.
+    Dropped,
 }
 
 /// Evidence without its bytes.

@@ -43,5 +43,5 @@ pub use space::{MinFree, Space};
 pub use store::{Config, Incoming, Parts, Store, StoredFile, Usage};
 pub use verify::{
     Anomalous, Basis, Body, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch, Recorded,
-    Unreadable, Verified,
+    UnfitInfo, Unreadable, Verified,
 };

@@ -1,23 +1,32 @@
 //! The store as the rooms above use it.
 
+mod commit;
+mod open;
+
+use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use modkeep_module::{ModulePath, ModuleVersion};
+use modkeep_module::info::Timestamp;
+use modkeep_module::{H1, ModulePath, ModuleVersion};
 
-use crate::blobs::Blobs;
+pub(crate) use open::{LEDGER, LOCK};
+
+use crate::blobs::{Blobs, Room};
 use crate::clock::Clock;
-use crate::disk::Disk;
 use crate::error::Error;
 use crate::evidence::{Evidence, KeptEvidence};
 use crate::foreign::Foreign;
-use crate::ledger::{Counts, FeedLine, Ledger, Question, StoredAnswer, VersionRecord, Visibility};
-use crate::name::{FileKind, Repository};
+use crate::ledger::{
+    Asked, Counts, FeedLine, Ledger, Quarantined, Question, StoredAnswer, VersionRecord, Visibility,
+};
+use crate::name::{BlobName, FileKind, Repository};
 use crate::scratch::Scratch;
 use crate::space::{MinFree, Space};
-use crate::verify::{FetchedInfo, FetchedMod, FetchedZip, Verified};
+use crate::verify::{FetchedInfo, FetchedMod, FetchedZip, Verified, sha256_of};
 
 /// Where the store is, and how much of the disk it leaves alone.
 #[derive(Clone, Debug)]
@@ -97,33 +106,58 @@ pub struct Usage {
 pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    blobs: Arc<dyn Blobs>,
-    ledger: Arc<dyn Ledger>,
-    clock: Arc<dyn Clock>,
+pub(crate) struct Inner {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Arc<dyn Clock>,
+    room: Arc<Room>,
+    checked: Mutex<Checked>,
+    stripes: [Mutex<()>; STRIPES],
+    hasher: RandomState,
+    /// The writer's lock. Last, so that it is let go after the ledger is closed.
+    _lock: Option<File>,
+}
+
+/// Versions that share a lock with others: enough that two at work rarely meet.
+const STRIPES: usize = 64;
+
+/// Files whose bytes were compared with the ledger since the start: 64 versions by three kinds to a page (R13).
+///
+/// It grows with the versions that were opened, three bits each.
+#[derive(Debug, Default)]
+struct Checked(HashMap<u64, [u64; 3]>);
+
+impl Checked {
+    fn place(id: u64, kind: FileKind) -> (u64, usize, u64) {
+        (id / 64, kind as usize, 1 << (id % 64))
+    }
+
+    fn contains(&self, id: u64, kind: FileKind) -> bool {
+        let (page, row, bit) = Self::place(id, kind);
+        self.0.get(&page).is_some_and(|page| page[row] & bit != 0)
+    }
+
+    fn set(&mut self, id: u64, kind: FileKind, checked: bool) {
+        let (page, row, bit) = Self::place(id, kind);
+        let word = &mut self.0.entry(page).or_default()[row];
+        *word = if checked { *word | bit } else { *word & !bit };
+    }
+}
+
+/// Runs work on the blocking pool. It is finished even when the caller goes away.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Closed),
+        },
+    }
 }
 
 impl Store {
-    /// Opens a data directory as its only writer, making it when it is missing.
-    ///
-    /// Blocking. On a read-only disk it opens for reading ([`is_writable`](Self::is_writable), R12). The time
-    /// taken does not depend on how much is stored (R16). [`Error::Locked`] names the process that is the writer.
-    pub fn open(_config: Config, _clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        todo!()
-    }
-
-    /// The same on another disk. For tests.
-    pub fn open_on(_config: Config, _disk: Arc<dyn Disk>, _clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        todo!()
-    }
-
-    /// Opens for reading only, beside a running writer or on a store at rest. Nothing is written, not even a lock.
-    ///
-    /// Blocking.
-    pub fn open_read_only(_config: Config) -> Result<Self, Error> {
-        todo!()
-    }
-
     /// A new scratch file. Blocking, briefly.
     pub fn scratch(&self) -> Result<Scratch, Error> {
         self.0.blobs.scratch()
@@ -135,26 +169,31 @@ impl Store {
     /// [`Error::Conflict`]: nothing of this call is stored, the newcomer is kept as evidence (R3).
     pub async fn commit(
         &self,
-        _repository: &Repository,
-        _version: &ModuleVersion,
-        _parts: Parts,
+        repository: &Repository,
+        version: &ModuleVersion,
+        parts: Parts,
     ) -> Result<VersionRecord, Error> {
-        todo!()
+        let one = Incoming { repository: repository.clone(), version: version.clone(), parts };
+        self.commit_many(vec![one]).await.pop().unwrap_or(Err(Error::Closed))
     }
 
     /// Stores many versions at the price of one ledger transaction and one sync per file and directory. Each is
     /// stored or refused on its own; the outcomes come in the order of the versions.
-    pub async fn commit_many(&self, _versions: Vec<Incoming>) -> Vec<Result<VersionRecord, Error>> {
-        todo!()
+    pub async fn commit_many(&self, versions: Vec<Incoming>) -> Vec<Result<VersionRecord, Error>> {
+        let (inner, count) = (self.0.clone(), versions.len());
+        blocking(move || Ok(inner.commit_many(versions)))
+            .await
+            .unwrap_or_else(|error| vec![Err(error); count])
     }
 
     /// What is known of a version.
     pub async fn version(
         &self,
-        _repository: &Repository,
-        _version: &ModuleVersion,
+        repository: &Repository,
+        version: &ModuleVersion,
     ) -> Result<Option<VersionRecord>, Error> {
-        todo!()
+        let (inner, repository, version) = (self.0.clone(), repository.clone(), version.clone());
+        blocking(move || inner.ledger.version(&repository, &version)).await
     }
 
     /// Opens a stored file; `None` when it was never stored.
@@ -164,96 +203,285 @@ impl Store {
     /// bytes repairs it (R13).
     pub async fn open_file(
         &self,
-        _repository: &Repository,
-        _version: &ModuleVersion,
-        _kind: FileKind,
+        repository: &Repository,
+        version: &ModuleVersion,
+        kind: FileKind,
     ) -> Result<Option<StoredFile>, Error> {
-        todo!()
+        let (inner, repository, version) = (self.0.clone(), repository.clone(), version.clone());
+        blocking(move || inner.open_file(&repository, &version, kind)).await
     }
 
     /// All stored versions of a module, in order of first sight.
     pub async fn versions(
         &self,
-        _repository: &Repository,
-        _module: &ModulePath,
+        repository: &Repository,
+        module: &ModulePath,
     ) -> Result<Vec<VersionRecord>, Error> {
-        todo!()
+        let (inner, repository, module) = (self.0.clone(), repository.clone(), module.clone());
+        blocking(move || inner.ledger.versions(&repository, &module)).await
     }
 
     /// Modules with a stored version, by path, after one of them; at most `limit`.
     pub async fn modules(
         &self,
-        _repository: &Repository,
-        _after: Option<&str>,
-        _limit: u32,
+        repository: &Repository,
+        after: Option<&str>,
+        limit: u32,
     ) -> Result<Vec<ModulePath>, Error> {
-        todo!()
+        let (inner, repository, after) = (self.0.clone(), repository.clone(), after.map(str::to_owned));
+        blocking(move || inner.ledger.modules(&repository, after.as_deref(), limit)).await
     }
 
     /// How much there is.
     pub async fn counts(&self) -> Result<Counts, Error> {
-        todo!()
+        let inner = self.0.clone();
+        blocking(move || inner.ledger.counts()).await
     }
 
     /// The last answer to a question about a module.
     pub async fn answer(
         &self,
-        _repository: &Repository,
-        _module: &ModulePath,
-        _question: &Question,
+        repository: &Repository,
+        module: &ModulePath,
+        question: &Question,
     ) -> Result<Option<StoredAnswer>, Error> {
-        todo!()
+        let (inner, repository, module, question) =
+            (self.0.clone(), repository.clone(), module.clone(), question.clone());
+        blocking(move || {
+            inner.ledger.answer(Asked { repository: &repository, module: &module, question: &question })
+        })
+        .await
     }
 
     /// Keeps a positive answer in place of the one before (D8).
     pub async fn put_answer(
         &self,
-        _repository: &Repository,
-        _module: &ModulePath,
-        _question: &Question,
-        _answer: StoredAnswer,
+        repository: &Repository,
+        module: &ModulePath,
+        question: &Question,
+        answer: StoredAnswer,
     ) -> Result<(), Error> {
-        todo!()
+        let (inner, repository, module, question) =
+            (self.0.clone(), repository.clone(), module.clone(), question.clone());
+        blocking(move || {
+            inner.room.admit(answer.bytes.len() as u64)?;
+            let asked = Asked { repository: &repository, module: &module, question: &question };
+            inner.watched(inner.ledger.put_answer(asked, answer))
+        })
+        .await
     }
 
     /// The index feed from a time on (microseconds since 1970, inclusive); at most `limit` lines (R8).
-    pub async fn feed(&self, _since_micros: Option<i64>, _limit: u32) -> Result<Vec<FeedLine>, Error> {
-        todo!()
+    pub async fn feed(&self, since_micros: Option<i64>, limit: u32) -> Result<Vec<FeedLine>, Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.ledger.feed(since_micros, limit)).await
     }
 
     /// The memory of a foreign checksum database. The name is its key's name: `sum.golang.org`.
-    pub fn foreign(&self, _name: &str) -> Result<Foreign, Error> {
-        todo!()
+    pub fn foreign(&self, name: &str) -> Result<Foreign, Error> {
+        Foreign::new(self.0.clone(), name)
     }
 
     /// Keeps a piece of evidence; the same piece again only counts.
-    pub async fn keep_evidence(&self, _evidence: Evidence) -> Result<(), Error> {
-        todo!()
+    pub async fn keep_evidence(&self, evidence: Evidence) -> Result<(), Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.keep_evidence(evidence)).await
     }
 
     /// Kept evidence by number, after one of them (0 for all); at most `limit`.
-    pub async fn evidence(&self, _after: u64, _limit: u32) -> Result<Vec<KeptEvidence>, Error> {
-        todo!()
+    pub async fn evidence(&self, after: u64, limit: u32) -> Result<Vec<KeptEvidence>, Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.ledger.evidence(after, limit)).await
+    }
+
+    /// Files that were put aside, oldest first (R13).
+    pub async fn quarantined(&self) -> Result<Vec<Quarantined>, Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.ledger.quarantined()).await
     }
 
     /// Whether writes are possible now: not on a read-only disk, after a failed sync, or without space.
     /// The error says why not. Blocking, briefly.
     pub fn is_writable(&self) -> Result<(), Error> {
-        todo!()
+        self.0.room.admit(0)
     }
 
     /// Room on the disk. Blocking, briefly.
     pub fn space(&self) -> Result<Space, Error> {
-        todo!()
+        self.0.room.space()
     }
 
     /// What the store has cost since it was opened.
     pub fn usage(&self) -> Usage {
-        todo!()
+        let (syncs, bytes) = self.0.room.usage();
+        Usage { syncs: syncs + self.0.ledger.commits(), bytes }
     }
 
     /// The clock that it was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.clock
     }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+}
+
+impl Inner {
+    /// Passes an outcome of the ledger on; when it says that it takes no more writes, neither do the blobs (R10).
+    pub(crate) fn watched<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::ReadOnly { reason }) = &outcome {
+            self.room.close(reason);
+        }
+        outcome
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The locks of some versions, so that no two commits, and no commit and quarantine, work on one version at a time.
+    /// Taken in one order by everybody.
+    fn lock<'a>(
+        &self,
+        versions: impl Iterator<Item = (&'a Repository, &'a ModuleVersion)>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        let stripe = |version| usize::try_from(self.hasher.hash_one(version) % STRIPES as u64).unwrap_or(0);
+        let mut stripes: Vec<usize> = versions.map(stripe).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes
+            .into_iter()
+            .map(|stripe| self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+
+    /// The lock of a foreign database: the same files must not be put twice at once, nor put and put aside.
+    pub(crate) fn lock_foreign(&self, database: &str) -> MutexGuard<'_, ()> {
+        let stripe = usize::try_from(self.hasher.hash_one(database) % STRIPES as u64).unwrap_or(0);
+        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Checked> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_file(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        kind: FileKind,
+    ) -> Result<Option<StoredFile>, Error> {
+        let Some(record) = self.ledger.version(repository, version)? else { return Ok(None) };
+        if record.bytes(kind).is_none() {
+            return Ok(None);
+        }
+        match self.open_recorded(repository, version, &record, kind) {
+            // Look again, alone: another caller may have put it aside or repaired it meanwhile.
+            Err(Error::Corrupt { .. }) => self.open_or_put_aside(repository, version, kind),
+            other => other.map(Some),
+        }
+    }
+
+    /// Opens a file and compares it with its record; [`Error::Corrupt`] when it is not what was recorded.
+    fn open_recorded(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        record: &VersionRecord,
+        kind: FileKind,
+    ) -> Result<StoredFile, Error> {
+        let name = BlobName::of_version(repository, version, kind)?;
+        let corrupt = |reason: &str| Error::Corrupt { name: name.to_string(), reason: reason.to_owned() };
+        let bytes = record.bytes(kind).ok_or_else(|| corrupt("not recorded"))?;
+        if bytes.quarantined {
+            return Err(corrupt("put aside earlier"));
+        }
+        let file = self.blobs.open(&name)?.ok_or_else(|| corrupt("the file is gone"))?;
+        let failed = |error| Error::io("read", &name.below(self.room.root()), error);
+        let size = file.metadata().map_err(failed)?.len();
+        if size != bytes.size {
+            return Err(corrupt(&format!("{size} bytes instead of {}", bytes.size)));
+        }
+        if !self.checked().contains(record.id, kind) {
+            let reader = self.blobs.open(&name)?.ok_or_else(|| corrupt("the file is gone"))?;
+            let sum = sha256_of(reader).map_err(failed)?;
+            if sum != bytes.sha256 {
+                return Err(corrupt(&format!("its SHA-256 is {sum} instead of {}", bytes.sha256)));
+            }
+            self.checked().set(record.id, kind, true);
+        }
+        let etag = match bytes.h1 {
+            Some(h1) => etag_of(h1),
+            None => format!("sha256-{}", bytes.sha256),
+        };
+        let time = record.time.and_then(system_time).unwrap_or(record.first_seen);
+        Ok(StoredFile { file, size, etag: etag.into(), time })
+    }
+
+    fn open_or_put_aside(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        kind: FileKind,
+    ) -> Result<Option<StoredFile>, Error> {
+        let _alone = self.lock(std::iter::once((repository, version)));
+        let Some(record) = self.ledger.version(repository, version)? else { return Ok(None) };
+        self.checked().set(record.id, kind, false);
+        let error = match self.open_recorded(repository, version, &record, kind) {
+            Err(error @ Error::Corrupt { .. }) => error,
+            other => return other.map(Some),
+        };
+        if let (true, Error::Corrupt { name, reason }) = (record.has(kind), &error) {
+            tracing::error!(id = "R13", blob = %name, reason, "stored bytes are damaged");
+            // On a disk that takes no writes the bytes stay where they are; they are not served either way.
+            if self.room.writable().is_ok() {
+                self.put_aside(&BlobName::parse(name)?, reason, Some((record.id, kind)))?;
+            }
+        }
+        Err(error)
+    }
+
+    /// Puts a file of a version aside while nobody else works on the version.
+    pub(crate) fn put_aside_alone(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        id: u64,
+        kind: FileKind,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let _alone = self.lock(std::iter::once((repository, version)));
+        self.checked().set(id, kind, false);
+        self.put_aside(&BlobName::of_version(repository, version, kind)?, reason, Some((id, kind)))
+    }
+
+    /// Moves a blob into quarantine and says so in the ledger.
+    pub(crate) fn put_aside(
+        &self,
+        name: &BlobName,
+        reason: &str,
+        of: Option<(u64, FileKind)>,
+    ) -> Result<(), Error> {
+        let kept_as = if self.blobs.open(name).is_ok_and(|found| found.is_none()) {
+            String::new()
+        } else {
+            self.blobs.put_aside(name)?
+        };
+        let what =
+            Quarantined { name: name.to_string(), kept_as, reason: reason.to_owned(), at: self.clock.now() };
+        self.watched(self.ledger.quarantine(what, of))
+    }
+}
+
+/// `h1:` and base64 with a dash for the colon, as the protocol's own servers write it (P-112).
+fn etag_of(h1: H1) -> String {
+    h1.to_string().replacen(':', "-", 1)
+}
+
+/// A stated time, where the platform can express it.
+fn system_time(time: Timestamp) -> Option<SystemTime> {
+    let whole = Duration::from_secs(time.secs.unsigned_abs());
+    let whole = if time.secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    whole?.checked_add(Duration::from_nanos(u64::from(time.nanos)))
 }

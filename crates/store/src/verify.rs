@@ -112,17 +112,29 @@ pub struct FetchedInfo {
     info: Info,
 }
 
+/// Why bytes are no `.info` of the version (G08).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UnfitInfo {
+    /// They are no `.info` at all.
+    #[error(transparent)]
+    Form(#[from] InfoError),
+    /// They name another version.
+    #[error("info names version {found}, not {asked}")]
+    OtherVersion {
+        /// The version asked for.
+        asked: ModuleVersion,
+        /// The version named.
+        found: Version,
+    },
+}
+
 impl FetchedInfo {
     /// Reads the answer (G08); it has to name exactly this version. What is kept is the upstream's bytes, unless
     /// their origin carries a secret (G09).
-    pub fn new(bytes: Vec<u8>, version: &ModuleVersion) -> Result<Self, InfoError> {
+    pub fn new(bytes: Vec<u8>, version: &ModuleVersion) -> Result<Self, UnfitInfo> {
         let info = Info::parse(&bytes)?;
         if info.version() != version.version() {
-            return Err(InfoError::Malformed(format!(
-                "info names version {}, not {}",
-                info.version(),
-                version.version()
-            )));
+            return Err(UnfitInfo::OtherVersion { asked: version.clone(), found: info.version().clone() });
         }
         let bytes = info.sanitized(&bytes);
         Ok(Self { version: version.clone(), bytes, info })
@@ -136,6 +148,10 @@ impl FetchedInfo {
     /// What it says.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    pub(crate) fn version(&self) -> &ModuleVersion {
+        &self.version
     }
 }
 
@@ -448,12 +464,6 @@ impl<T> Verified<T> {
 
     pub(crate) fn into_fetched(self) -> T {
         self.fetched
-    }
-}
-
-impl FetchedInfo {
-    pub(crate) fn version(&self) -> &ModuleVersion {
-        &self.version
     }
 }
 

@@ -1,0 +1,141 @@
+//! From a directory to a store: lock, folders, ledger, and what an earlier process left behind.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use crate::blobs::{Blobs, DirectoryBlobs, RECHECK, Room};
+use crate::clock::{Clock, SystemClock};
+use crate::disk::{Disk, Lock, RealDisk};
+use crate::error::Error;
+use crate::ledger::{Ledger, SqliteLedger};
+use crate::name::FileKind;
+use crate::store::{Checked, Config, Inner, STRIPES, Store};
+
+/// The ledger's file in the data directory.
+pub(crate) const LEDGER: &str = "ledger.sqlite";
+/// The writer's lock in the data directory.
+pub(crate) const LOCK: &str = "lock";
+
+/// How many of the newest versions are checked after a failed sync, before anything is written: more than a batch
+/// and its neighbours, and never the whole store (R10, R16).
+const RECHECK_VERSIONS: u32 = 1000;
+
+impl Store {
+    /// Opens a data directory as its only writer, making it when it is missing.
+    ///
+    /// Blocking. On a read-only disk it opens for reading ([`is_writable`](Self::is_writable), R12). The time
+    /// taken does not depend on how much is stored (R16). [`Error::Locked`] names the process that is the writer.
+    pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::open_on(config, Arc::new(RealDisk), clock)
+    }
+
+    /// The same on another disk. For tests.
+    pub fn open_on(config: Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let room = Arc::new(Room::new(disk, config.path, config.min_free));
+        let lock = match take_lock(&room) {
+            Ok(lock) => lock,
+            Err(Error::ReadOnly { reason }) => return Self::reading(room, clock, &reason),
+            Err(error) => return Err(error),
+        };
+        let blobs = DirectoryBlobs::in_room(room.clone())?;
+        let ledger = SqliteLedger::open(&room.root().join(LEDGER))?;
+        let root = room.root();
+        room.disk().sync_dir(root).map_err(|error| Error::io("sync", root, error))?;
+        blobs.sweep()?;
+        let store = Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock));
+        store.0.recheck()?;
+        Ok(store)
+    }
+
+    /// Opens for reading only, beside a running writer or on a store at rest. Nothing is written, not even a lock.
+    ///
+    /// Blocking.
+    pub fn open_read_only(config: Config) -> Result<Self, Error> {
+        let room = Arc::new(Room::new(Arc::new(RealDisk), config.path, config.min_free));
+        Self::reading(room, Arc::new(SystemClock), "it was opened for reading")
+    }
+
+    fn reading(room: Arc<Room>, clock: Arc<dyn Clock>, reason: &str) -> Result<Self, Error> {
+        room.close(reason);
+        let blobs = DirectoryBlobs::in_room(room.clone())?;
+        let ledger = SqliteLedger::open_read_only(&room.root().join(LEDGER))?;
+        Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, None))
+    }
+
+    pub(crate) fn assemble(
+        blobs: Arc<dyn Blobs>,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        room: Arc<Room>,
+        lock: Option<std::fs::File>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            blobs,
+            ledger,
+            clock,
+            room,
+            checked: Mutex::new(Checked::default()),
+            stripes: [const { Mutex::new(()) }; STRIPES],
+            hasher: std::hash::RandomState::new(),
+            _lock: lock,
+        }))
+    }
+}
+
+/// Makes the data directory and takes its lock.
+fn take_lock(room: &Room) -> Result<std::fs::File, Error> {
+    make_all(room.disk(), room.root())?;
+    let path = room.root().join(LOCK);
+    let lock = room.disk().lock(&path, &format!("{}\n", std::process::id()));
+    match lock.map_err(|error| Error::io("lock", &path, error))? {
+        Lock::Held(file) => Ok(file),
+        Lock::Taken(pid) => Err(Error::Locked { pid, path: room.root().to_owned() }),
+    }
+}
+
+/// Makes a directory and those above it, durably.
+fn make_all(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    match disk.make_dir(path) {
+        Ok(()) => {
+            let parent =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            disk.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().ok_or_else(|| Error::io("make", path, error))?;
+            make_all(disk, parent)?;
+            make_all(disk, path)
+        }
+        // A read-only file system answers so even for a directory that exists.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && disk.stat(path).is_ok() => Ok(()),
+        Err(error) => Err(Error::io("make", path, error)),
+    }
+}
+
+impl Inner {
+    /// After a failed sync: looks at the engine and at the newest files before the first write (R10).
+    fn recheck(&self) -> Result<(), Error> {
+        let mark = self.room().root().join(RECHECK);
+        match self.room().disk().stat(&mark) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io("look at", &mark, error)),
+            Ok(_) => {}
+        }
+        tracing::warn!("the last process ended after a failed sync; checking what it wrote last");
+        if let Some(doubt) = self.ledger.doubts()?.into_iter().next() {
+            return Err(Error::Ledger { doing: "check after a failed sync", detail: doubt.text });
+        }
+        for (repository, record) in self.ledger.newest(RECHECK_VERSIONS)? {
+            let version = record.module_version()?;
+            for kind in FileKind::ALL {
+                match self.open_file(&repository, &version, kind) {
+                    Err(Error::Corrupt { .. }) | Ok(_) => {} // put aside and said so, or whole
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.room().disk().remove(&mark).map_err(|error| Error::io("remove", &mark, error))
+    }
+}
