@@ -421,6 +421,10 @@ impl Hop {
     fn redirected(&self, from: &HostPort, target: Option<&str>) -> Result<Self, Error> {
         let bad = |reason| bad_redirect(&from.to_string(), reason);
         let target = target.ok_or_else(|| bad("without a target"))?;
+        // Readers disagree about a backslash: for some it is a slash, for others part of a user name (E06).
+        if target.contains('\\') {
+            return Err(bad("to an address with a backslash"));
+        }
         let url = self.url.join(target).map_err(|_| bad("to something that is no address"))?;
         match (self.url.scheme(), url.scheme()) {
             (_, "https") | ("http", "http") => {}

@@ -206,6 +206,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn hostile_e03_what_was_vetted_is_what_is_dialled() {
+        /// Public at first, private from then on, as a rebinding name server answers.
+        struct Rebinding(std::sync::atomic::AtomicUsize);
+        impl Resolve for Rebinding {
+            fn resolve(&self, _: &str) -> Resolving {
+                let first = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+                let answer: IpAddr = if first { "8.8.8.8" } else { "127.0.0.1" }.parse().unwrap();
+                Box::pin(async move { Ok(vec![answer]) })
+            }
+        }
+        let (name_server, target) = (Rebinding(0.into()), place("https://rebind.example/"));
+        let first = gate().addresses(&name_server, &target, Standing::Stranger).await.unwrap();
+        assert_eq!(
+            first,
+            ["8.8.8.8:443".parse().unwrap()],
+            "the connector dials these numbers, not the name"
+        );
+        assert!(gate().addresses(&name_server, &target, Standing::Stranger).await.is_err());
+    }
+
+    #[tokio::test]
     async fn hostile_e04_a_cname_chain_is_judged_by_where_it_ends() {
         // The system resolver follows CNAMEs and hands over the last addresses; a loop is SERVFAIL.
         assert!(reach(&gate(), "https://alias.example/", &["192.168.0.1"]).await.is_err());
