@@ -1,121 +1,211 @@
-//! The verifying client: state machines without input or output. Spec A8.
+//! The verifying client: state machines that say what to fetch and judge what came. Spec A4, A8.
+//!
+//! Nothing here reads or writes. A driver calls `step`, fetches what it is told to, from its cache or from the log,
+//! hands the bytes in, and calls `step` again until the machine is done or refuses:
+//!
+//! ```
+//! # use modkeep_tlog::{RecordId, TreeBuilder, client::{Lookup, Step}, note::SignerKey, record::GoSumRecord};
+//! # let key = SignerKey::from_seed("sums.example.org", [7; 32])?;
+//! # let mut log = TreeBuilder::new();
+//! # let record = GoSumRecord {
+//! #     module: "example.com/m".into(), version: "v1.0.0".into(), zip_h1: [1; 32], go_mod_h1: [2; 32],
+//! # };
+//! # log.append(record.to_text()?);
+//! # let fetch_lookup = |_path: &str| log.lookup(RecordId::new(0).unwrap(), log.size(), &key).unwrap();
+//! # let fetch_tile = |tile: &_| log.tile(tile, log.size());
+//! # let saved_head = None;
+//! let mut lookup = Lookup::new(key.verifier(), saved_head, "example.com/m", "v1.0.0");
+//! let outcome = loop {
+//!     match lookup.step() {
+//!         Step::NeedLookup { path, .. } => lookup.supply_lookup(&fetch_lookup(&path)),
+//!         Step::NeedTiles { tiles, .. } => {
+//!             for tile in tiles {
+//!                 lookup.supply_tile(&tile, fetch_tile(&tile).as_deref()); // None: the log says 404
+//!             }
+//!         }
+//!         Step::Done(outcome) => break outcome,
+//!         Step::Failed(error) => return Err(error.into()),
+//!     }
+//! };
+//! assert_eq!(outcome.record.zip_h1(), Some([1; 32]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a driver keeps: the head of the outcome when it is larger than the saved one (compare and set; when another
+//! task saved one meanwhile, run [`Head`] on the two), the tiles and the lookup. What it must not keep is anything
+//! that has not come out of a machine: nothing else is authenticated.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{
+    borrow::ToOwned as _,
+    boxed::Box,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::mem;
 
 use crate::{
     hash::{Hash, RecordId, TreeSize},
     head::{HeadError, SignedHead},
+    lookup::{LookupPath, LookupPathError},
     note::VerifierKey,
-    record::RecordError,
-    tile::Tile,
+    proof::{self, Node, NodeSource as _},
+    record::{LookupAnswer, RecordError, RecordText, read_data_tile, write_data_tile},
+    tile::{Content, FULL_WIDTH, Level, Tile},
+    tree::{Authentic, Unauthenticated, tiles_for},
 };
 
 /// What a machine wants next.
 ///
-/// `bypass_cache` is false at first. When answers then disagree with a signed head, the machine starts over once with
-/// `bypass_cache: true`: the driver must then take nothing from its own cache and ask the caches on the way
-/// (`Cache-Control: no-cache`) not to answer either.
+/// `bypass_cache` is false at first. When the answers then do not fit together, whoever forged or damaged them, the
+/// machine drops them all and starts over, once, with `bypass_cache: true`: the driver then takes nothing from its own
+/// cache and asks the caches on the way not to answer either (`Cache-Control: no-cache`). Only what fails again is a
+/// fault of the log (A8). A fork needs no second look: both heads are signed.
 #[derive(Clone, Debug)]
 pub enum Step<T> {
-    /// Fetch `lookup/…` and hand it to `supply_lookup`.
+    /// Fetch this lookup and hand it to `supply_lookup`.
     NeedLookup {
         /// `lookup/EM@EV`, no leading slash.
         path: String,
         /// See [`Step`].
         bypass_cache: bool,
     },
-    /// Fetch these tiles, in any order or at once, and hand each to `supply_tile`.
+    /// Fetch these tiles, in any order or all at once, and hand each to `supply_tile`.
     NeedTiles {
-        /// The tiles still missing.
+        /// The tiles still missing: never empty, a dozen or so.
         tiles: Vec<Tile>,
         /// See [`Step`].
         bypass_cache: bool,
     },
-    /// Proven.
+    /// Everything is proven. The machine has ended.
     Done(T),
-    /// Refused.
+    /// Refused. The machine has ended.
     Failed(ClientError),
 }
 
 /// Why the client refuses.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ClientError {
-    /// The lookup answer is not one.
-    #[error("malformed lookup answer: {0}")]
+    /// The module version asked for cannot be in any log.
+    #[error(transparent)]
+    BadName(#[from] LookupPathError),
+    /// The answer to the lookup is not one (I10).
+    #[error("lookup answer: {0}")]
     MalformedLookup(RecordError),
-    /// The head is not signed by the log's key, or no head.
-    #[error("reading tree head: {0}")]
+    /// The answer carries a head that the log's key has not signed, or that is no head.
+    #[error("tree head: {0}")]
     BadHead(HeadError),
-    /// The saved head does not open with the log's key.
-    #[error("saved head: {0}")]
+    /// The saved head does not open with the log's key: our own state is damaged, or the key was changed without
+    /// overlap (A5). Nobody but an operator can tell which, so nothing goes on from it.
+    #[error("saved tree head: {0}")]
     SavedHead(HeadError),
-    /// No head came and none is known.
-    #[error("no tree head in the answer, and none is known")]
+    /// The answer carries no head, and none is known (first contact).
+    #[error("the answer has no tree head, and none is known")]
     NoHead,
-    /// Two signed heads that cannot both be true.
-    #[error("checksum database misbehaviour: two signed heads contradict each other")]
+    /// Two signed heads that cannot both be true. Keep [`Fork::report`], stop using the log until an operator decides.
+    #[error("the log has forked: two signed heads contradict each other")]
     Fork(Box<Fork>),
-    /// A tile does not fit the signed head.
+    /// A tile does not fit the signed head. Of the tiles on the edge only their sum is known to be wrong.
     #[error("inconsistent tile {}", .0.path())]
     InconsistentTile(Tile),
-    /// A tile the head promises is not served.
+    /// The log does not serve a tile that its head promises, not even as the full tile.
     #[error("missing tile {}", .0.path())]
     MissingTile(Tile),
-    /// A tile beyond the known head was asked for.
+    /// The tile asked for lies beyond the known head, or is of a height other than 8: a newer head may have it.
     #[error("tile {} is beyond the tree of size {size}", .tile.path())]
     TileBeyondHead {
-        /// The tile.
+        /// The tile asked for.
         tile: Tile,
-        /// Known size.
+        /// The size of the known head.
         size: TreeSize,
     },
-    /// A record beyond the head.
+    /// The record lies beyond the newest head known: the log sent a stale head with it.
     #[error("cannot validate record {id} in tree of size {size}")]
     RecordBeyondHead {
-        /// Claimed id.
+        /// The id that the answer names.
         id: RecordId,
-        /// Size of the newest head.
+        /// The size of the newest head.
         size: TreeSize,
     },
-    /// The text is not the record of that id.
-    #[error("cannot authenticate record {id}")]
+    /// The text in the answer is not the record of that id.
+    #[error("cannot authenticate record {id} in the answer")]
     RecordMismatch {
-        /// Claimed id.
+        /// The id that the answer names.
         id: RecordId,
     },
-    /// An authentic record without a line for the wanted version.
-    #[error("checksum missing from record {id} for {module}@{version}")]
+    /// The record is authentic and says nothing about the version asked for (CVE-2026-42501; I11, I12).
+    #[error("no checksum for {module}@{version} in record {id}")]
     MissingLine {
-        /// The record.
+        /// The id of the record.
         id: RecordId,
-        /// Wanted module.
+        /// The module path asked for.
         module: Box<str>,
-        /// Wanted version.
+        /// The version asked for.
         version: Box<str>,
     },
-    /// The machine was asked again after its end.
-    #[error("the lookup has ended")]
-    Finished,
+    /// The record is authentic and states two sums for one file.
+    #[error("record {id}: {error}")]
+    Contradiction {
+        /// The id of the record.
+        id: RecordId,
+        /// What is wrong with it.
+        error: RecordError,
+    },
+    /// The machine was asked again after its end: a mistake of the driver.
+    #[error("asked again after the end")]
+    Ended,
 }
 
-/// Two signed heads of one log that contradict each other, and the proof. Evidence: keep it for ever.
+/// Two signed heads of one log that contradict each other. Evidence against the log: keep it for ever (A8, I14).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fork {
     /// The head known before.
     pub known: SignedHead,
-    /// The head that came.
+    /// The head that came now.
     pub new: SignedHead,
-    /// Consistency proof between the two sizes, from tiles that fit the larger head.
+    /// The consistency proof from the smaller size to the larger, out of tiles that fit the larger head. It leads to
+    /// another root than the smaller head's. Empty when the sizes are equal: then the two notes say it all.
     pub proof: Vec<Hash>,
 }
+
 impl Fork {
-    /// The evidence as a file: both notes and the proof.
+    /// The evidence as a text for people and files: both notes and the proof.
     pub fn report(&self) -> String {
-        todo!()
+        let note = |head: &SignedHead| String::from_utf8_lossy(head.note()).into_owned();
+        let proof: Vec<String> = self.proof.iter().map(ToString::to_string).collect();
+        let (known, new) = (note(&self.known), note(&self.new));
+        format!(
+            "checksum database misbehaviour: two signed tree heads contradict each other\n\n\
+             old head, size {}:\n\n{known}\nnew head, size {}:\n\n{new}\n\
+             proof of misbehaviour, from the smaller size to the larger (RFC 6962 consistency proof):\n\n{}\n",
+            self.known.size(),
+            self.new.size(),
+            proof.join("\n"),
+        )
     }
 }
 
-/// A record that a log's signed head proves. Private fields: only the client makes one.
+/// A record that a signed head proves to be in the log. Private fields: only a [`Lookup`] makes one.
+///
+/// What it holds was compared hash by hash, from the text through every tile to the signed root (A4, A8). It states at
+/// least one of the two sums for exactly its module and version.
+///
+/// ```compile_fail,E0451
+/// use modkeep_tlog::{ProvenRecord, RecordId, SignedHead};
+/// fn forge(head: SignedHead) -> ProvenRecord {
+///     ProvenRecord {
+///         log_name: "sum.golang.org".into(),
+///         id: RecordId::new(0).unwrap(),
+///         module: "example.com/m".into(),
+///         version: "v1.0.0".into(),
+///         text: "".into(),
+///         zip_h1: Some([0; 32]),
+///         go_mod_h1: None,
+///         head,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProvenRecord {
     log_name: Box<str>,
@@ -127,135 +217,559 @@ pub struct ProvenRecord {
     go_mod_h1: Option<[u8; 32]>,
     head: SignedHead,
 }
+
 impl ProvenRecord {
-    /// The log's name.
+    /// The name of the log, which is that of its key.
     pub fn log_name(&self) -> &str {
         &self.log_name
     }
-    /// The record's id.
+
+    /// Where the record is in the log.
     pub fn id(&self) -> RecordId {
         self.id
     }
-    /// Module path.
+
+    /// The module path that was asked for.
     pub fn module(&self) -> &str {
         &self.module
     }
-    /// Version.
+
+    /// The version that was asked for.
     pub fn version(&self) -> &str {
         &self.version
     }
-    /// The record's text.
+
+    /// The whole text of the record.
     pub fn text(&self) -> &str {
         &self.text
     }
-    /// `h1:` of the zip; `None` when the record has only the go.mod line.
+
+    /// The `h1:` of the module zip; `None` when the record has only the go.mod line. No sum vouches for no zip.
     pub fn zip_h1(&self) -> Option<[u8; 32]> {
         self.zip_h1
     }
-    /// `h1:` of go.mod; `None` when the record has only the zip line.
+
+    /// The `h1:` of go.mod; `None` when the record has only the zip line.
     pub fn go_mod_h1(&self) -> Option<[u8; 32]> {
         self.go_mod_h1
     }
-    /// The head that it was proven under.
+
+    /// The head that the record was proven under: the newest known then.
     pub fn head(&self) -> &SignedHead {
         &self.head
     }
 }
 
-/// What a successful lookup leaves.
+/// What a successful [`Lookup`] leaves.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The record.
+    /// The record asked for.
     pub record: ProvenRecord,
-    /// The newest head known now; save it if it is larger than the saved one.
+    /// The newest head known now. Save it where it is larger than the saved one.
     pub head: SignedHead,
-    /// Authenticated tiles, to cache.
+    /// Authentic tiles of that head's tree, to cache.
     pub tiles: Vec<(Tile, Vec<u8>)>,
-    /// The authenticated lookup answer, to cache.
+    /// An authentic lookup answer, to cache and relay: the record with the head that came with it, or, where none
+    /// came, with [`head`](Self::head).
     pub lookup: Vec<u8>,
 }
 
-/// Looks one module version up.
+/// Looks one module version up: from the answer through the heads and tiles to a [`ProvenRecord`].
 #[derive(Debug)]
-pub struct Lookup {}
+pub struct Lookup {
+    key: VerifierKey,
+    name: Result<LookupPath, LookupPathError>,
+    /// The newest head that is signed and consistent with all before it, or why the saved one is none.
+    known: Result<Option<SignedHead>, HeadError>,
+    attempt: Attempt,
+    phase: LookupPhase,
+}
+
+#[derive(Debug, Default)]
+enum LookupPhase {
+    #[default]
+    Asking,
+    Answered(Vec<u8>),
+    Proving(Box<(LookupAnswer, Merge)>),
+}
+
 impl Lookup {
-    /// Starts a lookup.
+    /// Starts a lookup. `known` is the saved head, `None` at first contact; module and version are unescaped.
     pub fn new(key: VerifierKey, known: Option<SignedHead>, module: &str, version: &str) -> Self {
-        let _ = (key, known, module, version);
-        todo!()
+        let known = reopen(known, &key);
+        let name = LookupPath::new(module, version);
+        Self { key, name, known, attempt: Attempt::First, phase: LookupPhase::Asking }
     }
+
     /// What to do next.
     pub fn step(&mut self) -> Step<Box<Outcome>> {
-        todo!()
+        step(self)
     }
-    /// Hands in the lookup answer.
+
+    /// Hands in the answer to the lookup. Passed over when none was asked for.
     pub fn supply_lookup(&mut self, bytes: &[u8]) {
-        let _ = bytes;
-        todo!()
+        if matches!(self.phase, LookupPhase::Asking) {
+            self.phase = LookupPhase::Answered(bytes.to_owned());
+        }
     }
-    /// Hands in a tile, `None` for a 404.
+
+    /// Hands in a tile; `None` when the log says that it has none (404, 410). Passed over when not asked for.
     pub fn supply_tile(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
-        let _ = (tile, bytes);
-        todo!()
+        if let LookupPhase::Proving(proving) = &mut self.phase {
+            proving.1.tiles.supply(tile, bytes);
+        }
     }
-    /// The newest head established so far: may be saved even if the lookup fails.
+
+    /// The newest head known so far: signed, and proven consistent with the one known before.
+    ///
+    /// May be saved even when the lookup then fails, as the reference does.
     pub fn established(&self) -> Option<&SignedHead> {
-        todo!()
+        self.known.as_ref().ok()?.as_ref()
+    }
+
+    /// Cuts the answer, opens its head, and plans which tiles prove the two.
+    fn begin(&mut self, bytes: &[u8]) -> Result<(LookupAnswer, Merge), ClientError> {
+        let answer = LookupAnswer::parse(bytes).map_err(ClientError::MalformedLookup)?;
+        let mut candidate = None;
+        if !answer.note.is_empty() {
+            candidate = Some(SignedHead::open(&answer.note, &self.key).map_err(ClientError::BadHead)?);
+        }
+        let known = self.known.clone().map_err(ClientError::SavedHead)?;
+        // At first contact the log's signature is all there is to go by, so its first head becomes the known one.
+        let (known, candidate) = match known {
+            Some(known) => (known, candidate),
+            None => (candidate.ok_or(ClientError::NoHead)?, None),
+        };
+        self.known = Ok(Some(known.clone()));
+        let merge = Merge::new(known, candidate, Some(answer.id))?;
+        Ok((answer, merge))
+    }
+
+    /// Everything that was asked for is here: judges it.
+    fn finish(&mut self, answer: LookupAnswer, merge: Merge) -> Result<Outcome, ClientError> {
+        let name = self.name.clone()?;
+        let (head, tree) = merge.finish()?;
+        self.known = Ok(Some(head.clone()));
+        let record = prove(&self.key, &name, &answer, &head, &tree)?;
+        let note = if answer.note.is_empty() { head.note().into() } else { answer.note };
+        let lookup = LookupAnswer { note, ..answer }.to_bytes();
+        Ok(Outcome { record, head, tiles: tree.into_tiles(), lookup })
     }
 }
 
-/// What a check of a head leaves.
+impl Machine for Lookup {
+    type Outcome = Outcome;
+
+    fn attempt(&mut self) -> &mut Attempt {
+        &mut self.attempt
+    }
+
+    fn restart(&mut self) {
+        self.phase = LookupPhase::Asking;
+    }
+
+    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<Outcome>>, ClientError> {
+        let path = self.name.as_ref().map_err(Clone::clone)?.path();
+        self.known.as_ref().map_err(|error| ClientError::SavedHead(error.clone()))?;
+        let (answer, merge) = match mem::take(&mut self.phase) {
+            LookupPhase::Asking => return Ok(Step::NeedLookup { path, bypass_cache }),
+            LookupPhase::Answered(bytes) => self.begin(&bytes)?,
+            LookupPhase::Proving(proving) => *proving,
+        };
+        let tiles = merge.tiles.missing();
+        if !tiles.is_empty() {
+            self.phase = LookupPhase::Proving(Box::new((answer, merge)));
+            return Ok(Step::NeedTiles { tiles, bypass_cache });
+        }
+        self.finish(answer, merge).map(Box::new).map(Step::Done)
+    }
+}
+
+/// The last step: the text is the record of its id, and the record speaks of what was asked for.
+///
+/// Only the text of the record is searched, never what follows it (CVE-2026-56864).
+fn prove(
+    key: &VerifierKey,
+    name: &LookupPath,
+    answer: &LookupAnswer,
+    head: &SignedHead,
+    tree: &Authentic,
+) -> Result<ProvenRecord, ClientError> {
+    let LookupAnswer { id, text, .. } = answer;
+    if tree.node(Node::leaf(*id)) != Some(text.leaf_hash()) {
+        return Err(ClientError::RecordMismatch { id: *id });
+    }
+    let sums = text
+        .sums(name.module(), name.version())
+        .map_err(|error| ClientError::Contradiction { id: *id, error })?;
+    if sums.zip.is_none() && sums.go_mod.is_none() {
+        let (module, version) = (name.module().into(), name.version().into());
+        return Err(ClientError::MissingLine { id: *id, module, version });
+    }
+    Ok(ProvenRecord {
+        log_name: key.name().into(),
+        id: *id,
+        module: name.module().into(),
+        version: name.version().into(),
+        text: text.as_str().into(),
+        zip_h1: sums.zip,
+        go_mod_h1: sums.go_mod,
+        head: head.clone(),
+    })
+}
+
+/// What a successful check of a [`Head`] leaves.
 #[derive(Clone, Debug)]
 pub struct HeadOutcome {
-    /// The newest head known now.
+    /// The newer of the two heads. Save it where it is larger than the saved one.
     pub head: SignedHead,
-    /// Authenticated tiles, to cache.
+    /// Authentic tiles of that head's tree, to cache.
     pub tiles: Vec<(Tile, Vec<u8>)>,
 }
-/// Checks that a head (from `latest`) continues the known one.
+
+/// Checks that a head, from `latest` or from another task, and the known one are of one log's one history.
 #[derive(Debug)]
-pub struct Head {}
+pub struct Head {
+    heads: Result<(SignedHead, Option<SignedHead>), ClientError>,
+    attempt: Attempt,
+    merge: Option<Box<Merge>>,
+}
+
 impl Head {
-    /// Starts a check.
+    /// Starts a check of the note `candidate`. `known` is the saved head, `None` at first contact: then the log's
+    /// signature alone makes the candidate the known head.
     pub fn new(key: VerifierKey, known: Option<SignedHead>, candidate: &[u8]) -> Self {
-        let _ = (key, known, candidate);
-        todo!()
+        let heads = reopen(known, &key).map_err(ClientError::SavedHead).and_then(|known| {
+            let candidate = SignedHead::open(candidate, &key).map_err(ClientError::BadHead)?;
+            Ok(match known {
+                Some(known) => (known, Some(candidate)),
+                None => (candidate, None),
+            })
+        });
+        Self { heads, attempt: Attempt::First, merge: None }
     }
-    /// What to do next; never `NeedLookup`.
+
+    /// What to do next; never [`Step::NeedLookup`].
     pub fn step(&mut self) -> Step<Box<HeadOutcome>> {
-        todo!()
+        step(self)
     }
-    /// Hands in a tile, `None` for a 404.
+
+    /// Hands in a tile; `None` when the log says that it has none (404, 410). Passed over when not asked for.
     pub fn supply_tile(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
-        let _ = (tile, bytes);
-        todo!()
+        if let Some(merge) = &mut self.merge {
+            merge.tiles.supply(tile, bytes);
+        }
     }
 }
 
-/// What a check of a tile leaves.
+impl Machine for Head {
+    type Outcome = HeadOutcome;
+
+    fn attempt(&mut self) -> &mut Attempt {
+        &mut self.attempt
+    }
+
+    fn restart(&mut self) {
+        self.merge = None;
+    }
+
+    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<HeadOutcome>>, ClientError> {
+        let merge = if let Some(merge) = self.merge.take() {
+            merge
+        } else {
+            let (known, candidate) = self.heads.clone()?;
+            if candidate.is_none() {
+                // First contact: there is nothing yet that the head could contradict.
+                return Ok(Step::Done(Box::new(HeadOutcome { head: known, tiles: Vec::new() })));
+            }
+            Box::new(Merge::new(known, candidate, None)?)
+        };
+        let tiles = merge.tiles.missing();
+        if !tiles.is_empty() {
+            self.merge = Some(merge);
+            return Ok(Step::NeedTiles { tiles, bypass_cache });
+        }
+        let (head, tree) = merge.finish()?;
+        Ok(Step::Done(Box::new(HeadOutcome { head, tiles: tree.into_tiles() })))
+    }
+}
+
+/// What a successful [`TileCheck`] leaves.
 #[derive(Clone, Debug)]
 pub struct TileOutcome {
-    /// The bytes of the tile asked for, of exactly its width.
+    /// The content of the tile asked for, exactly as wide as asked.
     pub bytes: Vec<u8>,
-    /// All authenticated tiles, to cache.
+    /// Authentic hash tiles of the known head's tree, to cache beside it.
     pub tiles: Vec<(Tile, Vec<u8>)>,
 }
-/// Authenticates one tile (hashes or data) under a known head.
+
+/// Authenticates one tile, of hashes or of records, under a known head: for a relay that caches nothing unverified.
 #[derive(Debug)]
-pub struct TileCheck {}
+pub struct TileCheck {
+    known: SignedHead,
+    tile: Tile,
+    attempt: Attempt,
+    tiles: Option<Gathering>,
+}
+
 impl TileCheck {
-    /// Starts a check.
+    /// Starts a check. A tile that the known tree does not reach fails with [`ClientError::TileBeyondHead`].
     pub fn new(known: SignedHead, tile: Tile) -> Self {
-        let _ = (known, tile);
-        todo!()
+        Self { known, tile, attempt: Attempt::First, tiles: None }
     }
-    /// What to do next; never `NeedLookup`.
+
+    /// What to do next; never [`Step::NeedLookup`].
     pub fn step(&mut self) -> Step<Box<TileOutcome>> {
-        todo!()
+        step(self)
     }
-    /// Hands in a tile, `None` for a 404.
+
+    /// Hands in a tile; `None` when the log says that it has none (404, 410). Passed over when not asked for.
     pub fn supply_tile(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
-        let _ = (tile, bytes);
-        todo!()
+        if let Some(tiles) = &mut self.tiles {
+            tiles.supply(tile, bytes);
+        }
+    }
+
+    /// The tiles to ask for, if the known tree has the tile at all.
+    fn plan(&self) -> Option<Gathering> {
+        let (tile, size) = (self.tile, self.known.size());
+        let level = match tile.content() {
+            Content::Data => Level::LEAVES,
+            Content::Hashes(level) => level,
+        };
+        let first = Node::first_of(level, tile.index()).filter(|_| tile.is_within(size))?;
+        let mut tiles = Gathering::of(tiles_for(size, [first]));
+        if tile.is_data() {
+            tiles.want(tile);
+        }
+        Some(tiles)
+    }
+
+    /// The content of the tile, out of the authentic tree.
+    fn content(&self, tree: &Authentic, texts: &[RecordText]) -> Option<Vec<u8>> {
+        if let Some(length) = self.tile.byte_len() {
+            // The check asked for the tile as wide as the known tree has it; the narrower one is its prefix.
+            return Some(tree.bytes(&self.tile.in_tree(self.known.size())?)?.get(..length)?.to_vec());
+        }
+        let first = self.tile.index().checked_mul(u64::from(FULL_WIDTH))?;
+        let authentic = (first..).zip(texts).all(|(id, text)| {
+            RecordId::new(id).and_then(|id| tree.node(Node::leaf(id))) == Some(text.leaf_hash())
+        });
+        authentic.then(|| write_data_tile(texts))
+    }
+}
+
+impl Machine for TileCheck {
+    type Outcome = TileOutcome;
+
+    fn attempt(&mut self) -> &mut Attempt {
+        &mut self.attempt
+    }
+
+    fn restart(&mut self) {
+        self.tiles = None;
+    }
+
+    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<TileOutcome>>, ClientError> {
+        let beyond = ClientError::TileBeyondHead { tile: self.tile, size: self.known.size() };
+        let gathering = self.tiles.take().or_else(|| self.plan()).ok_or(beyond)?;
+        let tiles = gathering.missing();
+        if !tiles.is_empty() {
+            self.tiles = Some(gathering);
+            return Ok(Step::NeedTiles { tiles, bypass_cache });
+        }
+        let (tree, texts) = gathering.finish(&self.known)?;
+        let bytes = self.content(&tree, &texts).ok_or(ClientError::InconsistentTile(self.tile))?;
+        Ok(Step::Done(Box::new(TileOutcome { bytes, tiles: tree.into_tiles() })))
+    }
+}
+
+/// How often the machine has begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Attempt {
+    /// With whatever answers came, from a cache or not.
+    First,
+    /// Past the caches.
+    Second,
+    /// Done or refused.
+    Over,
+}
+
+/// What the three machines have in common: two attempts, and an end.
+trait Machine {
+    type Outcome;
+
+    fn attempt(&mut self) -> &mut Attempt;
+    /// Drops all that was handed in.
+    fn restart(&mut self);
+    /// Goes as far as it can with what was handed in.
+    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<Self::Outcome>>, ClientError>;
+}
+
+fn step<M: Machine>(machine: &mut M) -> Step<Box<M::Outcome>> {
+    loop {
+        let attempt = *machine.attempt();
+        if attempt == Attempt::Over {
+            return Step::Failed(ClientError::Ended);
+        }
+        let step = match machine.advance(attempt == Attempt::Second) {
+            Err(error) if attempt == Attempt::First && error.may_come_from_a_cache() => {
+                *machine.attempt() = Attempt::Second;
+                machine.restart();
+                continue;
+            }
+            Err(error) => Step::Failed(error),
+            Ok(step) => step,
+        };
+        if matches!(step, Step::Done(_) | Step::Failed(_)) {
+            *machine.attempt() = Attempt::Over;
+        }
+        return step;
+    }
+}
+
+impl ClientError {
+    /// Whether a forged or damaged cache, our own or one on the way, could have caused it.
+    fn may_come_from_a_cache(&self) -> bool {
+        match self {
+            Self::MalformedLookup(_)
+            | Self::BadHead(_)
+            | Self::NoHead
+            | Self::InconsistentTile(_)
+            | Self::MissingTile(_)
+            | Self::RecordBeyondHead { .. }
+            | Self::RecordMismatch { .. }
+            | Self::MissingLine { .. }
+            | Self::Contradiction { .. } => true,
+            Self::BadName(_)
+            | Self::SavedHead(_)
+            | Self::Fork(_)
+            | Self::TileBeyondHead { .. }
+            | Self::Ended => false,
+        }
+    }
+}
+
+/// Opens a saved head once more, with the key of this log: it may have been opened with another's.
+fn reopen(saved: Option<SignedHead>, key: &VerifierKey) -> Result<Option<SignedHead>, HeadError> {
+    saved.map(|head| SignedHead::open(head.note(), key)).transpose()
+}
+
+/// Two signed heads, and the tiles that show whether the smaller one's tree is how the larger one's began.
+#[derive(Debug)]
+struct Merge {
+    known: SignedHead,
+    /// The other head, when it is of another size.
+    candidate: Option<SignedHead>,
+    tiles: Gathering,
+}
+
+impl Merge {
+    fn new(
+        known: SignedHead,
+        candidate: Option<SignedHead>,
+        record: Option<RecordId>,
+    ) -> Result<Self, ClientError> {
+        let candidate = candidate.filter(|candidate| candidate.head() != known.head());
+        if let Some(new) = candidate.as_ref().filter(|candidate| candidate.size() == known.size()) {
+            return Err(ClientError::Fork(Box::new(Fork { known, new: new.clone(), proof: Vec::new() })));
+        }
+        let mut merge = Self { known, candidate, tiles: Gathering::default() };
+        let size = merge.newer().size();
+        if let Some(id) = record.filter(|id| !size.contains(*id)) {
+            return Err(ClientError::RecordBeyondHead { id, size });
+        }
+        let older = merge.older().map_or(TreeSize::EMPTY, SignedHead::size);
+        merge.tiles = Gathering::of(tiles_for(size, proof::subtrees(older).chain(record.map(Node::leaf))));
+        Ok(merge)
+    }
+
+    fn newer(&self) -> &SignedHead {
+        self.candidate
+            .as_ref()
+            .filter(|candidate| candidate.size() > self.known.size())
+            .unwrap_or(&self.known)
+    }
+
+    fn older(&self) -> Option<&SignedHead> {
+        let candidate = self.candidate.as_ref()?;
+        Some(if candidate.size() > self.known.size() { &self.known } else { candidate })
+    }
+
+    /// The newer head and the part of its tree that was asked for, or the evidence of a fork.
+    fn finish(mut self) -> Result<(SignedHead, Authentic), ClientError> {
+        let (tree, _) = mem::take(&mut self.tiles).finish(self.newer())?;
+        if let Some(older) = self.older() {
+            let root = proof::root(&tree, older.size());
+            let root =
+                root.expect("the tiles of all subtrees of the older tree were asked for and are authentic");
+            if root != older.root() {
+                let proof = proof::prove_consistency(&tree, older.size(), self.newer().size());
+                let new = self.candidate.unwrap_or_else(|| self.known.clone());
+                let fork = Fork { known: self.known, new, proof: proof.unwrap_or_default() };
+                return Err(ClientError::Fork(Box::new(fork)));
+            }
+        }
+        Ok((self.newer().clone(), tree))
+    }
+}
+
+/// Tiles asked for, and those that came. Nothing leaves it but through [`Unauthenticated::authenticate`].
+#[derive(Debug, Default)]
+struct Gathering {
+    /// Tile to ask for → tile that is wanted: the same, or the partial one whose full tile is asked for instead.
+    asked: BTreeMap<Tile, Tile>,
+    tiles: Unauthenticated,
+    /// The texts of the one data tile, if one is wanted.
+    texts: Vec<RecordText>,
+    fault: Option<ClientError>,
+}
+
+impl Gathering {
+    fn of(tiles: Vec<Tile>) -> Self {
+        Self { asked: tiles.into_iter().map(|tile| (tile, tile)).collect(), ..Self::default() }
+    }
+
+    fn want(&mut self, tile: Tile) {
+        self.asked.insert(tile, tile);
+    }
+
+    /// What is still to come; nothing once something is wrong.
+    fn missing(&self) -> Vec<Tile> {
+        if self.fault.is_some() { Vec::new() } else { self.asked.keys().copied().collect() }
+    }
+
+    fn supply(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
+        let Some(wanted) = self.asked.remove(tile) else { return };
+        let taken = match bytes {
+            Some(bytes) => self.take(tile, wanted, bytes).ok_or(ClientError::InconsistentTile(*tile)),
+            // A log may drop a partial tile once the full one exists (A4).
+            None if !tile.is_full() => {
+                self.asked.insert(tile.full(), wanted);
+                Ok(())
+            }
+            None => Err(ClientError::MissingTile(wanted)),
+        };
+        self.fault = self.fault.take().or(taken.err());
+    }
+
+    /// Takes what is wanted out of what came; `None` when that is not as long as its name says.
+    fn take(&mut self, came: &Tile, wanted: Tile, bytes: &[u8]) -> Option<()> {
+        if came.is_data() {
+            self.texts = read_data_tile(bytes, came.width()).ok()?;
+            self.texts.truncate(usize::try_from(wanted.width()).ok()?);
+        } else {
+            let bytes = (came.byte_len() == Some(bytes.len())).then_some(bytes)?;
+            self.tiles.insert(wanted, bytes.get(..wanted.byte_len()?)?.to_vec());
+        }
+        Some(())
+    }
+
+    fn finish(self, head: &SignedHead) -> Result<(Authentic, Vec<RecordText>), ClientError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let tree = self.tiles.authenticate(head.head()).map_err(ClientError::InconsistentTile)?;
+        Ok((tree, self.texts))
     }
 }

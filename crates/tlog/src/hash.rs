@@ -1,14 +1,24 @@
-//! Hashes of leaves and nodes, and the numbers that point into a tree.
+//! Hashes of leaves and nodes, and the numbers that point into a tree. Spec A3.
 
 use core::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
+/// Ids and sizes end here (README item 16): the reference counts in signed 64-bit numbers.
+const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
+
 /// A SHA-256 hash in a tree: of a record, of two children, or of nothing.
 ///
 /// Text form: standard base64 with padding, 44 characters. Parsing is strict (README item 16): bits left over in the
-/// last character must be zero, so that a hash has one text form. Spec A3.
+/// last character are zero, so a hash has one text form. Spec A3.
+///
+/// A hash says nothing about where it belongs; a text about what it hashes to. The two do not mix:
+///
+/// ```compile_fail,E0308
+/// use modkeep_tlog::{node_hash, leaf_hash};
+/// node_hash(*b"0123456789abcdef0123456789abcdef", leaf_hash(b"text\n")); // bytes are not yet a hash
+/// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Hash(pub [u8; 32]);
 
@@ -40,13 +50,14 @@ impl FromStr for Hash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        decode_hash(text).map(Hash).ok_or(HashError)
+        decode_32(text).map(Hash).ok_or(HashError)
     }
 }
 
-/// 32 bytes from strict base64, the form of tree roots and of `h1:` sums.
-pub(crate) fn decode_hash(text: &str) -> Option<[u8; 32]> {
-    let bytes = STANDARD.decode(text).ok()?;
+/// 32 bytes from strict base64: the form of tree roots and, after `h1:`, of sums.
+pub(crate) fn decode_32(text: &str) -> Option<[u8; 32]> {
+    // The length first: a long text is refused before anything is allocated for it.
+    let bytes = (text.len() == 44).then(|| STANDARD.decode(text).ok()).flatten()?;
     bytes.try_into().ok()
 }
 
@@ -72,7 +83,7 @@ pub fn empty_root() -> Hash {
     Hash(Sha256::digest(b"").into())
 }
 
-/// Where a record sits in a log. The first is 0. Never reused, never moved. At most 2^63-2.
+/// Where a record sits in a log. The first is 0. Never reused, never moved. At most 2^63-1.
 ///
 /// It points at a record; how many there are is a [`TreeSize`], and the two do not mix:
 ///
@@ -88,15 +99,13 @@ pub struct RecordId(u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TreeSize(u64);
 
-const NUMBER_MAX: u64 = i64::MAX as u64;
-
 impl RecordId {
     /// The id `id`, or `None` above 2^63-1.
     pub fn new(id: u64) -> Option<Self> {
         (id <= NUMBER_MAX).then_some(Self(id))
     }
 
-    /// Plain decimal without sign or leading zero (A2, "Strictness").
+    /// Reads plain decimal without sign or leading zero (A2, "Strictness").
     pub fn parse(text: &str) -> Option<Self> {
         decimal(text).map(Self)
     }
@@ -116,7 +125,7 @@ impl TreeSize {
         (size <= NUMBER_MAX).then_some(Self(size))
     }
 
-    /// Plain decimal without sign or leading zero (A5).
+    /// Reads plain decimal without sign or leading zero (A5).
     pub fn parse(text: &str) -> Option<Self> {
         decimal(text).map(Self)
     }
@@ -154,4 +163,52 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
     let one_form = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     let number: u64 = one_form.then(|| text.parse().ok()).flatten()?;
     (number <= NUMBER_MAX).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn numbers_have_one_form_and_end_at_2_to_63() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("5", Some(5)),
+            ("9223372036854775807", Some(NUMBER_MAX)),
+            ("9223372036854775808", None),
+            ("18446744073709551616", None),
+            ("", None),
+            ("00", None),
+            ("05", None),
+            ("-1", None),
+            ("+5", None),
+            ("5 ", None),
+            ("٥", None),
+        ] {
+            assert_eq!(RecordId::parse(text).map(RecordId::get), number, "{text:?}");
+            assert_eq!(TreeSize::parse(text).map(TreeSize::get), number, "{text:?}");
+        }
+        assert_eq!(RecordId::new(NUMBER_MAX + 1), None);
+        assert_eq!(TreeSize::new(NUMBER_MAX + 1), None);
+    }
+
+    #[test]
+    fn a_hash_has_one_text_form() {
+        let text = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        assert_eq!(empty_root().to_string(), text);
+        assert_eq!(text.parse(), Ok(empty_root()));
+        for bad in [
+            "",
+            "AAAA",
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=", // bits left over
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=", // the URL alphabet
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFUA",
+        ] {
+            assert_eq!(bad.parse::<Hash>(), Err(HashError), "{bad:?}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! Transparency log words: hashes, tiles, proofs, signed notes, heads, records and the verifying client.
 //!
-//! No input, no output, no clock, no allocation beyond what an answer needs. Spec: `docs/spec/checksum-database.md`.
+//! No input, no output, no clock, and nothing of our own below it: `no_std` with `alloc`. Spec:
+//! `docs/spec/checksum-database.md`, parts A and B.
+//!
+//! The life of a record, seen from a client: a [`LookupAnswer`] claims it, the tiles named by [`Step::NeedTiles`] lead
+//! from it to the root of a [`SignedHead`], and what survives the comparison is a [`ProvenRecord`].
 #![no_std]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -10,17 +14,22 @@ extern crate std;
 
 pub mod builder;
 pub mod client;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod hash;
 pub mod head;
+pub mod lookup;
 pub mod note;
 pub mod proof;
 pub mod record;
 pub mod tile;
+mod tree;
 
 pub use builder::TreeBuilder;
 pub use client::{ClientError, Outcome, ProvenRecord, Step};
 pub use hash::{Hash, RecordId, TreeSize, empty_root, leaf_hash, node_hash};
 pub use head::{SignedHead, TreeHead};
+pub use lookup::LookupPath;
 pub use note::{Note, SignerKey, VerifierKey};
 pub use record::{GoSumRecord, LookupAnswer, RecordText};
 pub use tile::{Level, Tile};
