@@ -1,0 +1,346 @@
+//! Everything that can keep a question from being answered. `http` alone turns these into statuses.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use modkeep_module::{H1, ModulePath, ModuleVersion, Query, Version};
+use modkeep_store::FileKind;
+use modkeep_upstream::DatabaseError;
+
+use crate::said;
+
+/// What was asked: a module, and which version or query of it, if one was named.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Subject {
+    /// The module.
+    pub module: ModulePath,
+    /// The version or query in its plain form; `None` for `list`, `latest` for `@latest`.
+    pub version: Option<Arc<str>>,
+}
+
+impl Subject {
+    /// The module itself.
+    pub fn module(module: &ModulePath) -> Self {
+        Self { module: module.clone(), version: None }
+    }
+
+    /// The module's latest version.
+    pub fn latest(module: &ModulePath) -> Self {
+        Self { module: module.clone(), version: Some(Arc::from("latest")) }
+    }
+
+    /// One query of a module.
+    pub fn query(module: &ModulePath, query: &Query) -> Self {
+        Self { module: module.clone(), version: Some(Arc::from(query.as_str())) }
+    }
+
+    /// One version of a module.
+    pub fn version(of: &ModuleVersion) -> Self {
+        Self { module: of.path().clone(), version: Some(Arc::from(of.version().as_str())) }
+    }
+}
+
+impl fmt::Display for Subject {
+    /// `example.com/m v1.0.0`, or the module alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{} {version}", self.module),
+            None => write!(f, "{}", self.module),
+        }
+    }
+}
+
+/// Why a question has no answer, with what a reader needs to act on it.
+///
+/// A variant exists because somebody acts differently on it; the class of each is fixed by D9 and R22:
+/// only an authority's own "not there" is one of the `NoSuch…`, every other trouble is not.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The authority says that this version or query does not exist.
+    #[error("{subject}: no source has it")]
+    NoSuchVersion {
+        /// What was asked.
+        subject: Subject,
+        /// How long ago the authority said so.
+        asked_ago: Duration,
+        /// The newest version that can be had, if any is known here.
+        newest: Option<Version>,
+        /// The authority's own words, at most 256 bytes, control characters removed.
+        said: Arc<str>,
+    },
+    /// The authority says that there is no such module.
+    #[error("{subject}: nothing found")]
+    NoSuchModule {
+        /// What was asked.
+        subject: Subject,
+        /// How long ago the authority said so.
+        asked_ago: Duration,
+        /// Why nothing is there.
+        why: Absent,
+        /// The authority's own words, at most 256 bytes, control characters removed.
+        said: Arc<str>,
+    },
+    /// The checksum database does not know this version, so nothing is kept of it (D5).
+    #[error("{subject}: not in the checksum database {database}")]
+    Unlisted {
+        /// What was asked.
+        subject: Subject,
+        /// The database's name.
+        database: Arc<str>,
+        /// Its own words, at most 256 bytes, control characters removed.
+        said: Arc<str>,
+    },
+    /// Asked of the store alone, which lacks it (P-94).
+    #[error("{subject}: not stored here")]
+    NotCached {
+        /// What was asked.
+        subject: Subject,
+    },
+    /// The chain of sources is `off`, and the store lacks it.
+    #[error("{subject}: not stored here, and there is no source to ask")]
+    Offline {
+        /// What was asked.
+        subject: Subject,
+        /// Up to three versions of the module that are here, newest first.
+        here: Vec<Version>,
+    },
+    /// The bytes differ from what was recorded. Never stored, never served, kept as evidence.
+    #[error("{subject}: checksum mismatch: recorded {recorded}, received {received}")]
+    Checksum {
+        /// What was asked.
+        subject: Subject,
+        /// `.mod` or zip.
+        file: FileKind,
+        /// The recorded sum, as `h1:…`, or what the record is about when it is about something else.
+        recorded: Arc<str>,
+        /// The sum of what the source sent.
+        received: H1,
+        /// Who recorded it: a database's name and the record's number, or our own ledger.
+        authority: Authority,
+        /// The source that sent the bytes, without credentials.
+        source_name: Arc<str>,
+    },
+    /// The source's bytes break the rules of their kind.
+    #[error("{subject}: {reason}")]
+    BadContent {
+        /// What was asked.
+        subject: Subject,
+        /// Which rule, in words for the module's author.
+        reason: Arc<str>,
+    },
+    /// The source answered with something that is not the file at all: a login page, a cut body, a wrong `Version`.
+    #[error("{subject}: {source_name} sent nonsense: {reason}")]
+    BadAnswer {
+        /// What was asked.
+        subject: Subject,
+        /// The source.
+        source_name: Arc<str>,
+        /// What was wrong.
+        reason: Arc<str>,
+    },
+    /// Larger than the go command accepts.
+    #[error("{subject}: larger than {limit} bytes")]
+    TooLarge {
+        /// What was asked.
+        subject: Subject,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The source does not answer, or answers with trouble of its own.
+    #[error("{subject}: {host}: {reason}")]
+    OriginDown {
+        /// What was asked.
+        subject: Subject,
+        /// The source, without credentials.
+        host: Arc<str>,
+        /// What happened, without addresses.
+        reason: Arc<str>,
+        /// Up to three versions of the module that can be had now, newest first.
+        here: Vec<Version>,
+    },
+    /// The source asks us to slow down, or our own budget for it is spent.
+    #[error("{subject}: {host}: retry after {} s", .retry_after.as_secs())]
+    OriginLimit {
+        /// What was asked.
+        subject: Subject,
+        /// The source.
+        host: Arc<str>,
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// More questions are being worked on than the configuration allows (R20).
+    #[error("{subject}: too many fetches at once")]
+    Busy {
+        /// What was asked.
+        subject: Subject,
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// The caller's patience ended; the fetch goes on (P-76).
+    #[error("{subject}: still fetching after {} s", .waited.as_secs())]
+    StillFetching {
+        /// What was asked.
+        subject: Subject,
+        /// How long this caller waited.
+        waited: Duration,
+    },
+    /// The checksum database does not answer, so nothing can be checked (D5).
+    #[error("{subject}: the checksum database {log} does not answer")]
+    LogDown {
+        /// What was asked.
+        subject: Subject,
+        /// The database's name.
+        log: Arc<str>,
+        /// What happened, without addresses.
+        reason: Arc<str>,
+    },
+    /// The checksum database showed two histories. Nothing is asked of it until an operator decides.
+    #[error("{subject}: the checksum database {log} contradicts itself")]
+    LogInconsistent {
+        /// What was asked.
+        subject: Subject,
+        /// The database's name.
+        log: Arc<str>,
+        /// The tree size we had verified.
+        size: u64,
+    },
+    /// A private name, which no public database is asked about (D14, P-105).
+    #[error("{subject}: private, and not looked up in {log}")]
+    LogPrivate {
+        /// What was asked.
+        subject: Subject,
+        /// The database's name.
+        log: Arc<str>,
+    },
+    /// New content cannot be written now: the disk is full or read-only. Stored content is served.
+    #[error("{subject}: cannot be stored now: {reason}")]
+    Storage {
+        /// What was asked.
+        subject: Subject,
+        /// Words for the log.
+        reason: Arc<str>,
+    },
+    /// A stored file no longer matches its recorded hash and was put aside (R13).
+    #[error("{subject}: the stored file is damaged")]
+    Corrupt {
+        /// What was asked.
+        subject: Subject,
+    },
+    /// The program is stopping.
+    #[error("{subject}: stopping")]
+    Stopping {
+        /// What was asked.
+        subject: Subject,
+    },
+    /// Our own fault.
+    #[error("{subject}: {reason}")]
+    Internal {
+        /// What was asked.
+        subject: Subject,
+        /// Words for the log, never for the client.
+        reason: Arc<str>,
+    },
+}
+
+/// Why there is no such module.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Absent {
+    /// Every source said so.
+    AtEverySource,
+    /// The name is private, so no source was asked, and nothing is stored under it (D14).
+    Private,
+    /// It is a directory of a stored enclosing module, and the sources are away (D9).
+    DirectoryOf(ModulePath),
+}
+
+/// Who recorded the sum that the bytes contradict.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Authority {
+    /// A checksum database.
+    Database {
+        /// Its name.
+        log: Arc<str>,
+        /// The record's number.
+        record_id: u64,
+    },
+    /// Our own ledger, from an earlier fetch.
+    Ledger,
+}
+
+impl Failure {
+    /// A checksum database's error about `subject`.
+    pub fn of_database(subject: Subject, error: DatabaseError) -> Self {
+        said::by_database(subject, error)
+    }
+
+    /// What was asked.
+    pub fn subject(&self) -> &Subject {
+        match self {
+            Self::NoSuchVersion { subject, .. }
+            | Self::NoSuchModule { subject, .. }
+            | Self::Unlisted { subject, .. }
+            | Self::NotCached { subject }
+            | Self::Offline { subject, .. }
+            | Self::Checksum { subject, .. }
+            | Self::BadContent { subject, .. }
+            | Self::BadAnswer { subject, .. }
+            | Self::TooLarge { subject, .. }
+            | Self::OriginDown { subject, .. }
+            | Self::OriginLimit { subject, .. }
+            | Self::Busy { subject, .. }
+            | Self::StillFetching { subject, .. }
+            | Self::LogDown { subject, .. }
+            | Self::LogInconsistent { subject, .. }
+            | Self::LogPrivate { subject, .. }
+            | Self::Storage { subject, .. }
+            | Self::Corrupt { subject }
+            | Self::Stopping { subject }
+            | Self::Internal { subject, .. } => subject,
+        }
+    }
+
+    /// Whether the authority itself said that there is nothing (D9).
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSuchVersion { .. } | Self::NoSuchModule { .. })
+    }
+
+    /// Whether the outside is away or busy, so that what is stored may answer in its place (P-26).
+    pub fn is_trouble(&self) -> bool {
+        matches!(
+            self,
+            Self::OriginDown { .. }
+                | Self::OriginLimit { .. }
+                | Self::BadAnswer { .. }
+                | Self::Busy { .. }
+                | Self::StillFetching { .. }
+                | Self::Storage { .. }
+                | Self::Stopping { .. }
+                | Self::Internal { .. }
+                | Self::Offline { .. }
+        )
+    }
+
+    /// Whether asking again soon would give the same answer, so that it may be remembered for a short while (P-78).
+    ///
+    /// Trouble is not: the next request retries (H01).
+    pub fn is_lasting(&self) -> bool {
+        self.is_absence()
+            || matches!(
+                self,
+                Self::Unlisted { .. }
+                    | Self::Checksum { .. }
+                    | Self::BadContent { .. }
+                    | Self::TooLarge { .. }
+            )
+    }
+
+    /// The same failure, told some time after the authority was asked.
+    #[must_use]
+    pub fn told_after(mut self, age: Duration) -> Self {
+        if let Self::NoSuchVersion { asked_ago, .. } | Self::NoSuchModule { asked_ago, .. } = &mut self {
+            *asked_ago = age;
+        }
+        self
+    }
+}

@@ -1,0 +1,111 @@
+//! Failures of the rooms below, in the words of this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use modkeep_module::zip::ZipError;
+use modkeep_store::Error as StoreError;
+use modkeep_upstream::{DatabaseError, Error as UpstreamError};
+
+use crate::failure::{Absent, Failure, Subject};
+
+/// How much of a foreign text is kept (hostile-inputs U8).
+const SAID_BYTES_MAX: usize = 256;
+
+/// A foreign text made harmless: one line, no control characters, cut at 256 bytes.
+pub(crate) fn harmless(text: &str) -> Arc<str> {
+    let mut kept = String::new();
+    for character in text.trim().chars() {
+        let character = if character.is_control() { ' ' } else { character };
+        if kept.len() + character.len_utf8() > SAID_BYTES_MAX {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.into()
+}
+
+/// A source's error.
+pub(crate) fn by_upstream(subject: Subject, name: &str, error: UpstreamError) -> Failure {
+    let host: Arc<str> = name.into();
+    match error {
+        UpstreamError::NotFound { text, .. } => absent(subject, &text),
+        UpstreamError::Forbidden { status, .. } => down(subject, host, &format!("answered {status}")),
+        UpstreamError::Trouble { reason, .. } | UpstreamError::Refused { reason, .. } => {
+            down(subject, host, &reason)
+        }
+        UpstreamError::Throttled { retry_after, .. } => Failure::OriginLimit { subject, host, retry_after },
+        UpstreamError::Malformed { what, .. } => nonsense(subject, name, &what),
+        UpstreamError::TooLarge { limit, .. } => Failure::TooLarge { subject, limit },
+        UpstreamError::Store(error) => by_store(subject, &error),
+    }
+}
+
+/// The authority's own "not there".
+fn absent(subject: Subject, text: &str) -> Failure {
+    let (asked_ago, said) = (Duration::ZERO, harmless(text));
+    match subject.version {
+        None => Failure::NoSuchModule { subject, asked_ago, why: Absent::AtEverySource, said },
+        Some(_) => Failure::NoSuchVersion { subject, asked_ago, newest: None, said },
+    }
+}
+
+fn down(subject: Subject, host: Arc<str>, reason: &str) -> Failure {
+    Failure::OriginDown { subject, host, reason: harmless(reason), here: Vec::new() }
+}
+
+/// A source's answer that is none.
+pub(crate) fn nonsense(subject: Subject, name: &str, reason: &str) -> Failure {
+    Failure::BadAnswer { subject, source_name: name.into(), reason: harmless(reason) }
+}
+
+/// The checksum database's error about one version.
+pub(crate) fn by_database(subject: Subject, error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::NotFound { log, text } => {
+            Failure::Unlisted { subject, database: log.into(), said: harmless(&text) }
+        }
+        DatabaseError::Inconsistent { log, size } => {
+            Failure::LogInconsistent { subject, log: log.into(), size }
+        }
+        DatabaseError::Away { log, reason, .. } | DatabaseError::Unverifiable { log, what: reason } => {
+            Failure::LogDown { subject, log: log.into(), reason: harmless(&reason) }
+        }
+        // An authentic record that says nothing about the version it was given for: nothing can be checked by it.
+        DatabaseError::MissingLine { log, id, .. } => {
+            let reason = format!("its record {id} has no line for this version");
+            Failure::LogDown { subject, log: log.into(), reason: reason.into() }
+        }
+        DatabaseError::Store(error) => by_store(subject, &error),
+    }
+}
+
+/// The store's error.
+pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
+    let reason = || harmless(&error.to_string());
+    match error {
+        StoreError::DiskFull { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::Io { .. }
+        | StoreError::Ledger { .. } => Failure::Storage { subject, reason: reason() },
+        StoreError::GoModDiffers { .. } | StoreError::Name { .. } => {
+            Failure::BadContent { subject, reason: reason() }
+        }
+        StoreError::Corrupt { .. } => Failure::Corrupt { subject },
+        StoreError::Closed => Failure::Stopping { subject },
+        StoreError::Locked { .. } | StoreError::NewerFormat { .. } | StoreError::Conflict { .. } => {
+            Failure::Internal { subject, reason: reason() }
+        }
+    }
+}
+
+/// A zip that breaks the rules. Bytes that are no zip at all are the source's nonsense, a slip of it or of the
+/// way here; a rule of module zips that is broken is the module's own, for ever.
+pub(crate) fn by_zip(subject: Subject, name: &str, error: &ZipError) -> Failure {
+    match error {
+        ZipError::Read(_) => Failure::Storage { subject, reason: harmless(&error.to_string()) },
+        ZipError::TooLarge { limit, .. } => Failure::TooLarge { subject, limit: *limit },
+        ZipError::Structure(_) => nonsense(subject, name, &error.to_string()),
+        ZipError::Entry { .. } => Failure::BadContent { subject, reason: harmless(&error.to_string()) },
+    }
+}

@@ -1,0 +1,152 @@
+//! On whose word a `.mod` or a zip is accepted (D5).
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use modkeep_module::ModuleVersion;
+use modkeep_store::{
+    Anomalous, Evidence, Fetched, FileKind, FirstSight, Mismatch, Recorded, Verified, VersionRecord,
+};
+use modkeep_tlog::client::ProvenRecord;
+
+use crate::failure::{Authority, Failure, Subject};
+use crate::observe::{Alarm, Event, Kind, Verdict};
+use crate::said::harmless;
+use crate::{Fetch, said};
+
+/// Who says what the bytes must be.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    /// Our own ledger, from an earlier fetch of the same file.
+    Ours(Recorded),
+    /// A record that a checksum database proves.
+    Proof(Arc<ProvenRecord>),
+    /// Nobody: the configuration switches checking off for the path.
+    Nobody,
+}
+
+/// A word that may still be on its way, asked for once and waited for by each source's attempt.
+pub(crate) type Asked = Shared<BoxFuture<'static, Result<Word, Failure>>>;
+
+impl Fetch {
+    /// Asks for the word on one file of a version. The database's lookup runs beside the download.
+    pub(crate) fn word(&self, of: &ModuleVersion, record: Option<&VersionRecord>, kind: FileKind) -> Asked {
+        let (this, of) = (self.clone(), of.clone());
+        let recorded = record.and_then(|record| record.recorded(kind));
+        async move {
+            match recorded {
+                Some(recorded) => Ok(Word::Ours(recorded)),
+                None if this.is_unchecked(&of) => Ok(Word::Nobody),
+                None => this.look_up(&of).await,
+            }
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// Whether the configuration switches checking off; never for the toolchain (P-107).
+    fn is_unchecked(&self, of: &ModuleVersion) -> bool {
+        !of.path().is_toolchain() && self.0.unchecked.matches(of.path().as_str())
+    }
+
+    async fn look_up(&self, of: &ModuleVersion) -> Result<Word, Failure> {
+        let subject = Subject::version(of);
+        let Some(database) = &self.0.database else {
+            let reason = "none is configured, and this path must be checked".into();
+            return Err(Failure::LogDown { subject, log: "(none)".into(), reason });
+        };
+        match database.lookup(of).await {
+            Ok(proof) => Ok(Word::Proof(Arc::new(proof))),
+            Err(error) => {
+                let failure = said::by_database(subject, error);
+                self.tell_of_lookup(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    fn tell_of_lookup(&self, failure: &Failure) {
+        let (subject, kind) = (failure.subject(), Kind::Proof);
+        match failure {
+            Failure::Unlisted { .. } => {
+                self.tell(&Event::Verified { subject, kind, verdict: Verdict::Absent });
+            }
+            Failure::LogInconsistent { .. } => {
+                let detail = failure.to_string();
+                self.tell(&Event::Alarm { subject, alarm: Alarm::LogInconsistent, detail: &detail });
+            }
+            _ => {}
+        }
+    }
+
+    /// Compares what a source sent with the word; what is refused is kept as evidence and counted.
+    pub(crate) async fn judge<T: Fetched>(
+        &self,
+        fetched: T,
+        word: &Word,
+        source: &str,
+    ) -> Result<Verified<T>, Failure> {
+        let subject = Subject::version(fetched.version());
+        let kind = match T::KIND {
+            FileKind::Zip => Kind::Zip,
+            FileKind::Mod | FileKind::Info => Kind::Mod,
+        };
+        let verdict = |verdict| self.tell(&Event::Verified { subject: &subject, kind, verdict });
+        let refused = match word {
+            Word::Ours(recorded) => Verified::against_record(fetched, recorded),
+            Word::Proof(proof) => Verified::against_proof(fetched, proof),
+            Word::Nobody => {
+                verdict(Verdict::Skipped);
+                return match Verified::at_first_sight(fetched, FirstSight::UncheckedPath) {
+                    Ok(verified) => Ok(verified),
+                    Err(anomalous) => Err(self.refuse_anomalous(anomalous, source).await),
+                };
+            }
+        };
+        match refused {
+            Ok(verified) => {
+                verdict(Verdict::Match);
+                Ok(verified)
+            }
+            Err(mismatch) => {
+                verdict(Verdict::Mismatch);
+                Err(self.refuse_mismatch(subject, mismatch, source).await)
+            }
+        }
+    }
+
+    async fn refuse_mismatch(&self, subject: Subject, mismatch: Mismatch, source: &str) -> Failure {
+        let detail = format!("{source}: {mismatch}");
+        self.tell(&Event::Alarm { subject: &subject, alarm: Alarm::ChecksumMismatch, detail: &detail });
+        let authority = match (&mismatch.authority, mismatch.record_id) {
+            (Some(log), Some(record_id)) => Authority::Database { log: Arc::clone(log), record_id },
+            _ => Authority::Ledger,
+        };
+        let failure = Failure::Checksum {
+            subject,
+            file: mismatch.kind,
+            recorded: mismatch.recorded.as_str().into(),
+            received: mismatch.received,
+            authority,
+            source_name: source.into(),
+        };
+        self.keep(mismatch.into_evidence(source)).await;
+        failure
+    }
+
+    /// D16: two readers could disagree about this zip, and nobody certifies it.
+    async fn refuse_anomalous(&self, anomalous: Anomalous, source: &str) -> Failure {
+        let subject = Subject::version(&anomalous.version);
+        let reason = harmless(&anomalous.to_string());
+        self.keep(anomalous.into_evidence(source)).await;
+        Failure::BadContent { subject, reason }
+    }
+
+    /// Keeps evidence. The refusal stands whether or not the disk takes it.
+    pub(crate) async fn keep(&self, evidence: Evidence) {
+        if let Err(error) = self.0.store.keep_evidence(evidence).await {
+            tracing::error!(%error, "evidence could not be kept");
+        }
+    }
+}
