@@ -1,0 +1,74 @@
+//! The hot answers: a bounded memory, looked up by request path without an allocation (D13).
+
+use std::time::Instant;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::Config;
+use crate::answer::{Answer, Body};
+
+/// What an entry costs beside its body and key: the answer, the entry's place in the cache and the
+/// allocator's rounding, measured once and rounded up.
+const ENTRY_OVERHEAD: u64 = 320;
+
+/// Entries are mostly `.info` and `.mod` files of about this size; the estimate only sizes the table.
+const TYPICAL_ENTRY: u64 = 1024;
+
+/// The memory.
+pub(crate) struct Hot {
+    entries: Cache<Box<str>, Entry, Weight>,
+    entry_bytes_max: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    answer: Answer,
+    /// When it stops being fresh; `None` for what never changes.
+    fresh_until: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Box<str>, Entry> for Weight {
+    fn weight(&self, path: &Box<str>, entry: &Entry) -> u64 {
+        entry.answer.body.size() + path.len() as u64 + ENTRY_OVERHEAD
+    }
+}
+
+impl Hot {
+    pub(crate) fn new(config: Config) -> Self {
+        let estimate = usize::try_from(config.cache_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(1);
+        Self {
+            entries: Cache::with_weighter(estimate, config.cache_bytes, Weight),
+            entry_bytes_max: config.entry_bytes_max,
+        }
+    }
+
+    /// The answer for `path`, unless it is absent or past its lifetime.
+    pub(crate) fn get(&self, path: &str, now: Instant) -> Option<Answer> {
+        let entry = self.entries.get(path)?;
+        entry.fresh_until.is_none_or(|until| now < until).then_some(entry.answer)
+    }
+
+    /// Bytes in use.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+
+    /// Whether a body of this size is kept in memory.
+    pub(crate) fn takes(&self, size: u64) -> bool {
+        size <= self.entry_bytes_max
+    }
+
+    /// Keeps an answer whose body is in memory, small enough, and not stale.
+    pub(crate) fn put(&self, path: String, answer: &Answer, fresh_until: Option<Instant>) {
+        if let Body::Bytes(bytes) = &answer.body
+            && self.takes(bytes.len() as u64)
+            && answer.stale.is_none()
+        {
+            self.entries.insert(path.into_boxed_str(), Entry { answer: answer.clone(), fresh_until });
+        }
+    }
+}
