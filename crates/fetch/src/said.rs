@@ -93,9 +93,10 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
         }
         StoreError::Corrupt { .. } => Failure::Corrupt { subject },
         StoreError::Closed => Failure::Stopping { subject },
-        StoreError::Locked { .. } | StoreError::NewerFormat { .. } | StoreError::Conflict { .. } => {
-            Failure::Internal { subject, reason: reason() }
-        }
+        StoreError::Locked { .. }
+        | StoreError::NewerFormat { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::WrongVersion { .. } => Failure::Internal { subject, reason: reason() },
     }
 }
 
