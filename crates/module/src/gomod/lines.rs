@@ -12,6 +12,9 @@ use crate::unicode;
 /// a file that is one endless line must not cost sixteen times its size.
 const TOKENS_MAX: usize = 16;
 
+/// The most lines held back; a freak after as many freaks keeps no comment.
+const WAITING_MAX: usize = 64;
+
 /// A line of tokens; in a block without the block's verb.
 #[derive(Debug, Default)]
 pub(super) struct Line<'a> {
@@ -64,7 +67,7 @@ pub(super) trait Visitor<'a> {
 
 /// Reads a file and hands its lines over, in order.
 pub(super) fn visit<'a>(file: &'a [u8], visitor: &mut dyn Visitor<'a>) -> Result<(), GoModError> {
-    let mut lines = Lines { lexer: Lexer::new(file)?, visitor, waiting: None };
+    let mut lines = Lines { lexer: Lexer::new(file)?, visitor, waiting: Vec::new() };
     lines.file()?;
     lines.deliver()
 }
@@ -79,8 +82,8 @@ enum Place {
 struct Lines<'a, 'v> {
     lexer: Lexer<'a>,
     visitor: &'v mut dyn Visitor<'a>,
-    /// The last line, held back while it may still gain comments.
-    waiting: Option<(Place, Line<'a>)>,
+    /// The last line, held back while it may still gain comments, and the freaks behind it.
+    waiting: Vec<(Place, Line<'a>)>,
 }
 
 impl<'a> Lines<'a, '_> {
@@ -203,24 +206,23 @@ impl<'a> Lines<'a, '_> {
             Token::Suffix(comment) => Some(comment),
             _ => None,
         };
-        if spans_lines {
-            if let Some((_, before)) = &mut self.waiting {
-                before.behind.extend(comment);
-            }
-            return hand_over(self.visitor, place, line);
+        if spans_lines && !self.waiting.is_empty() && self.waiting.len() < WAITING_MAX {
+            self.waiting[0].1.behind.extend(comment);
+            self.waiting.push((place, line));
+            return Ok(());
         }
         self.deliver()?;
+        if spans_lines {
+            return hand_over(self.visitor, place, line);
+        }
         line.behind.extend(comment);
-        self.waiting = Some((place, line));
+        self.waiting.push((place, line));
         Ok(())
     }
 
-    /// Hands over the line held back: something follows that takes the comments from here on.
+    /// Hands over the lines held back: something follows that takes the comments from here on.
     fn deliver(&mut self) -> Result<(), GoModError> {
-        match self.waiting.take() {
-            Some((place, line)) => hand_over(self.visitor, place, line),
-            None => Ok(()),
-        }
+        self.waiting.drain(..).try_for_each(|(place, line)| hand_over(self.visitor, place, line))
     }
 }
 
