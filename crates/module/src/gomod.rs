@@ -159,20 +159,17 @@ impl Retraction {
 /// Tolerates any damage elsewhere and knows no blocks. `None` when no line declares a path, or when the
 /// declared one is a broken quotation.
 pub fn module_line_quick_scan(bytes: &[u8]) -> Option<String> {
-    bytes.split(|&b| b == b'\n').find_map(module_line).flatten()
+    let path = bytes.split(|&b| b == b'\n').find_map(module_argument)?;
+    if path.starts_with(['"', '`']) { unquote::unquote(&path) } else { Some(path) }
 }
 
-/// `Some` when this is a module line, whose path may still be unreadable.
-fn module_line(line: &[u8]) -> Option<Option<String>> {
+/// What a module line declares, quoted or not.
+fn module_argument(line: &[u8]) -> Option<String> {
     let text = unicode::lossy(line);
-    let code = text.split("//").next()?.trim();
-    let rest = code.strip_prefix("module")?;
+    let rest = text.split("//").next()?.trim().strip_prefix("module")?;
     let path = rest.trim_start();
-    if path.is_empty() || path.len() == rest.len() {
-        return None;
-    }
-    let quoted = path.starts_with(['"', '`']);
-    Some(if quoted { unquote::unquote(path) } else { Some(path.to_owned()) })
+    let apart = path.len() < rest.len();
+    (apart && !path.is_empty()).then(|| path.to_owned())
 }
 
 /// Whether a go.mod that declares `declared` may belong to `path` (V-70, section 8): only the major version

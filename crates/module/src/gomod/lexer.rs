@@ -51,7 +51,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The line on which the next token begins.
-    pub(super) fn line(&self) -> usize {
+    pub(super) fn next_line(&self) -> usize {
         self.next_line
     }
 

@@ -108,7 +108,7 @@ impl<'a> Lines<'a, '_> {
     }
 
     fn statement(&mut self, above: Remarks) -> Result<(), GoModError> {
-        let mut line = Line { at: self.lexer.line(), above, ..Line::default() };
+        let mut line = Line { at: self.lexer.next_line(), above, ..Line::default() };
         self.token(&mut line)?;
         loop {
             match self.lexer.peek() {
@@ -174,7 +174,7 @@ impl<'a> Lines<'a, '_> {
     }
 
     fn block_line(&mut self, above: Remarks) -> Result<(), GoModError> {
-        let mut line = Line { at: self.lexer.line(), above, ..Line::default() };
+        let mut line = Line { at: self.lexer.next_line(), above, ..Line::default() };
         while !self.lexer.peek().ends_line() {
             self.token(&mut line)?;
         }

@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     fn go(&mut self, args: &[&[u8]]) -> Verdict {
-        let text = once(&self.found.go, "go", args)?;
+        let text = once(self.found.go.as_ref(), "go", args)?;
         let version = if is_go_version(&text) {
             text
         } else {
@@ -140,7 +140,7 @@ impl Reader<'_> {
     }
 
     fn toolchain(&mut self, args: &[&[u8]]) -> Verdict {
-        let name = once(&self.found.toolchain, "toolchain", args)?;
+        let name = once(self.found.toolchain.as_ref(), "toolchain", args)?;
         if !(name == "default" || name == "go1" || name.starts_with("go1.")) {
             let name = unicode::quoted(&name);
             return Err(format!("invalid toolchain version {name}: must match format go1.23.0 or default"));
@@ -232,7 +232,7 @@ fn deprecation(text: &str) -> Option<String> {
 }
 
 /// The one argument of a directive that may stand once.
-fn once(found: &Option<String>, verb: &str, args: &[&[u8]]) -> Result<String, String> {
+fn once(found: Option<&String>, verb: &str, args: &[&[u8]]) -> Result<String, String> {
     if found.is_some() {
         return Err(format!("repeated {verb} statement"));
     }
