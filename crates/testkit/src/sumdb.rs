@@ -5,6 +5,8 @@
 //! with the modules, and to a client that has seen the honest tree it is a fork. In the *halved* tree the
 //! records lack the line of the zip.
 
+use std::collections::HashMap;
+
 use modkeep_tlog::{
     GoSumRecord, Hash, LookupAnswer, RecordId, RecordText, SignerKey, Tile, TreeBuilder, TreeHead, TreeSize,
 };
@@ -45,7 +47,8 @@ pub struct SumDb {
     honest: TreeBuilder,
     other: TreeBuilder,
     halved: TreeBuilder,
-    records: Vec<GoSumRecord>,
+    /// The id of each record, by the path that looks it up.
+    ids: HashMap<String, RecordId>,
     lie: Lie,
 }
 
@@ -68,10 +71,10 @@ impl SumDb {
             honest: TreeBuilder::new(),
             other: TreeBuilder::new(),
             halved: TreeBuilder::new(),
-            records: Vec::new(),
+            ids: HashMap::new(),
             lie: Lie::None,
         };
-        (0..FILLERS).for_each(|n| database.append(filler(n)));
+        (0..FILLERS).for_each(|n| database.append(&filler(n)));
         database.record(world);
         database
     }
@@ -89,9 +92,8 @@ impl SumDb {
     /// Appends the versions of this world that are not recorded yet, in the world's order.
     pub fn record(&mut self, world: &ModuleWorld) {
         for release in world.releases() {
-            let known = |r: &GoSumRecord| r.module == release.module && r.version == release.version;
-            if !self.records.iter().any(known) {
-                self.append(GoSumRecord {
+            if !self.ids.contains_key(&lookup_path(&release.module, &release.version)) {
+                self.append(&GoSumRecord {
                     module: release.module.clone(),
                     version: release.version.clone(),
                     zip_h1: *release.zip_h1.as_bytes(),
@@ -113,15 +115,15 @@ impl SumDb {
         }
     }
 
-    fn append(&mut self, record: GoSumRecord) {
+    fn append(&mut self, record: &GoSumRecord) {
         let text = record.to_text().expect("a record of our own");
         let mut wrong = record.clone();
         wrong.zip_h1[0] ^= 1;
         let halved = text.as_str().lines().nth(1).map(|line| format!("{line}\n")).unwrap_or_default();
         self.other.append(wrong.to_text().expect("a record of our own"));
         self.halved.append(RecordText::parse(halved.as_bytes()).expect("one line is a record text"));
-        self.honest.append(text);
-        self.records.push(record);
+        let id = self.honest.append(text);
+        self.ids.insert(lookup_path(&record.module, &record.version), id);
     }
 
     fn tree(&self) -> &TreeBuilder {
@@ -137,11 +139,7 @@ impl SumDb {
     }
 
     fn lookup(&self, ask: &str) -> Option<Vec<u8>> {
-        let position = |record: &GoSumRecord| {
-            modkeep_tlog::record::lookup_path(&record.module, &record.version).trim_start_matches('/') == ask
-        };
-        let at = self.records.iter().position(position)?;
-        let id = RecordId::new(u64::try_from(at).ok()?)?;
+        let id = *self.ids.get(ask)?;
         let tree = self.tree();
         match self.lie {
             Lie::Forgetful => None,
@@ -174,6 +172,10 @@ impl SumDb {
         }
         Some(bytes)
     }
+}
+
+fn lookup_path(module: &str, version: &str) -> String {
+    modkeep_tlog::record::lookup_path(module, version).trim_start_matches('/').to_owned()
 }
 
 fn filler(n: u64) -> GoSumRecord {

@@ -310,9 +310,9 @@ impl Site {
         self.files.remove(path);
     }
 
-    /// Takes all files of this world in place of the present ones, and records its versions in the database.
-    pub fn renew(&mut self, world: &ModuleWorld) {
-        self.files = world.files();
+    /// Publishes this world beside what is here, or over it, and records its new versions in the database.
+    pub fn publish(&mut self, world: &ModuleWorld) {
+        self.files.extend(world.files());
         if let Some(database) = &mut self.database {
             database.record(world);
         }

@@ -1,0 +1,67 @@
+//! The whole program against the real go command, bad upstreams, full disks and sudden death.
+//!
+//! One binary, so that it links once. Each module is one promise of `docs/spec/`; a test that needs the real
+//! modules of `FIXTURES_DIR`, or root, says so in a line and passes where they are missing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking and reports by printing"
+)]
+
+mod cli;
+mod disk_full;
+mod error_texts;
+mod go_command;
+mod herd;
+mod http_hostile;
+mod index_feed;
+mod kill;
+mod real_world;
+mod shutdown;
+mod upstream_faults;
+
+use std::process::Output;
+
+use modkeep_testkit::program::Setup;
+use modkeep_testkit::{ModuleWorld, Site, SumDb, Upstream};
+
+/// The program under test, as cargo built it.
+const MODKEEP: &str = env!("CARGO_BIN_EXE_modkeep");
+
+/// The name of the checksum database of generated worlds.
+const DATABASE: &str = "sums.birds.example";
+
+/// An upstream with the world of every kind and its honest checksum database.
+fn upstream() -> Upstream {
+    upstream_of(&ModuleWorld::every_kind())
+}
+
+fn upstream_of(world: &ModuleWorld) -> Upstream {
+    Upstream::start(Site::of(world).with_database(SumDb::of(DATABASE, world)))
+}
+
+/// A mirror of `upstream` with an empty store, not started.
+fn mirror_of(upstream: &Upstream) -> Setup {
+    Setup::new(MODKEEP).upstream(upstream)
+}
+
+/// Both streams of a command that must have ended with this exit code.
+#[track_caller]
+fn ended(output: &Output, code: i32) -> String {
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// fsck finds nothing wrong.
+#[track_caller]
+fn assert_sound(setup: &Setup) {
+    ended(&setup.run(&["fsck"]), 0);
+}
