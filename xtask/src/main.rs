@@ -3,13 +3,19 @@
 //! | chore | asks |
 //! |---|---|
 //! | `rooms` | do all arrows between the rooms point down, and does each room keep to its own business? |
+//! | `fixtures` | are the real modules of `testdata/fixtures.tsv`, fetched from a GOPROXY, what they were? |
+//! | `torture kill` | does the program lose anything when it is killed again and again? |
+//! | `bench hot` | what does a cached answer cost, beside nginx with the same files? |
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a chore prints is its result")]
 
+mod delegate;
+mod fixtures;
 mod metadata;
 mod rooms;
 mod source;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,11 +32,50 @@ struct Cli {
 enum Chore {
     /// Draw the floors of the house; fail on an arrow that climbs and on a room that does another's work.
     Rooms,
+    /// Fetch the versions of testdata/fixtures.tsv and check them against the committed sums.
+    Fixtures {
+        /// Any GOPROXY: http, https or file.
+        #[arg(long, default_value = "https://proxy.golang.org")]
+        from: String,
+        /// Where the tree goes.
+        #[arg(long, default_value = ".tools/fixtures")]
+        out: PathBuf,
+    },
+    /// Long tests of one promise.
+    #[command(subcommand)]
+    Torture(Torture),
+    /// Benchmarks.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+enum Torture {
+    /// T1: kill the program under load, check, restart.
+    Kill {
+        #[arg(long, default_value_t = 300)]
+        cycles: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Cached answers beside nginx; needs nginx, wrk and taskset (Debian: nginx-light, wrk, util-linux).
+    Hot {
+        /// Passed on: --quick, or the names of rows.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Rooms => rooms::run(),
+        Chore::Fixtures { from, out } => fixtures::run(&from, &out),
+        Chore::Torture(Torture::Kill { cycles, seed }) => delegate::torture_kill(cycles, seed),
+        Chore::Bench(Bench::Hot { arguments }) => delegate::bench_hot(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

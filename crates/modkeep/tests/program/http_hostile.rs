@@ -266,8 +266,8 @@ fn hostile_a22_slow_heads_are_closed_and_others_served() {
     for mut stream in slow {
         let mut rest = Vec::new();
         let closed = stream.read_to_end(&mut rest);
-        let reset = closed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
-        assert!(closed.is_ok() || reset, "still open after 25 s: {closed:?}");
+        let was_reset = closed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
+        assert!(closed.is_ok() || was_reset, "still open after 25 s: {closed:?}");
     }
 }
 

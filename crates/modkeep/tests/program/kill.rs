@@ -42,7 +42,9 @@ fn killed_again_and_again_it_loses_nothing() {
     for cycle in 0..cycles {
         let names: Vec<String> = (0..MODULES).map(|n| format!("cycle{cycle}.example/m{n}")).collect();
         let mut world = ModuleWorld::new();
-        names.iter().for_each(|name| drop(world.add_library(name, "v1.0.0")));
+        for name in &names {
+            world.add_library(name, "v1.0.0");
+        }
         upstream.change(|site| site.publish(&world));
         let given = load_and_kill(&setup, &names, &mut random);
         let sample = sample(&ledger, &mut random);

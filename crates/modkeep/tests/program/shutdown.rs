@@ -14,7 +14,9 @@ const FETCHES: usize = 20;
 fn no_body_is_cut_and_the_store_is_sound() {
     allow_descriptors();
     let mut world = ModuleWorld::every_kind();
-    (0..FETCHES).for_each(|n| drop(world.add_library(&format!("cold.example/m{n}"), "v1.0.0")));
+    for n in 0..FETCHES {
+        world.add_library(&format!("cold.example/m{n}"), "v1.0.0");
+    }
     let upstream = upstream_of(&world);
     let setup = mirror_of(&upstream);
     let mut modkeep = setup.serve();

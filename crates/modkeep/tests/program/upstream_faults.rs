@@ -67,7 +67,9 @@ fn each_fault_on_each_kind_of_file() {
     let matrix = matrix();
     let mut world = ModuleWorld::new();
     for (row, _, _) in &matrix {
-        (0..KINDS.len()).for_each(|kind| drop(world.add_library(&module_of(row, kind), "v1.0.0")));
+        for kind in 0..KINDS.len() {
+            world.add_library(&module_of(row, kind), "v1.0.0");
+        }
     }
     let upstream = upstream_of(&world);
     let setup =
@@ -243,10 +245,8 @@ fn hostile_h10_flawed_tls_is_no_source() {
         let setup = setup.with("SSL_CERT_FILE", roots.to_str().unwrap());
         let modkeep = setup.serve();
         let answer = modkeep.get("/birds.example/finch/@v/v0.9.0.info");
-        match served {
-            true => assert_eq!(answer.status, 200, "{}", answer.text()),
-            false => assert!(answer.status >= 500, "{flaw:?}: {} {}", answer.status, answer.text()),
-        }
+        let fine = if served { answer.status == 200 } else { answer.status >= 500 };
+        assert!(fine, "{flaw:?}: {} {}", answer.status, answer.text());
     }
 }
 
