@@ -39,6 +39,7 @@ const RULES: &[Rule] = &[
                 "configuration, the lists that prefetch reads, trees that import reads and export writes",
             ),
             ("upstream/src/tree.rs", "reads a file:// GOPROXY tree"),
+            ("upstream/src/inventory.rs", "tells what such a tree holds"),
             ("egress/src/tls.rs", "reads the configured file of root certificates"),
             ("http/src/tls.rs", "reads the configured certificate and key"),
         ],
