@@ -45,7 +45,7 @@ fn the_program_builds_and_names_its_birds() {
     let said = std::process::Command::new(go.bin().join("chirp")).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(
-        said.contains("example.com/Kingfisher/Reeds@v1.0.0\nexample.com/kingfisher/reeds@v1.0.1\n"),
+        said.contains("example.com/Kingfisher/Reeds@v1.0.0\nexample.com/heron@v3.0.0+incompatible\n"),
         "{said}"
     );
     assert!(upstream.count("/sumdb/sums.birds.example/lookup/") > 0, "the key alone goes through the proxy");

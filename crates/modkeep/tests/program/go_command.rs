@@ -10,7 +10,6 @@ use crate::{MODKEEP, assert_sound, ended, mirror_of, upstream, upstream_of};
 
 /// What the program of the generated world prints, complete.
 const BIRDS: &str = "example.com/Kingfisher/Reeds@v1.0.0
-example.com/kingfisher/reeds@v1.0.1
 example.com/heron@v3.0.0+incompatible
 example.com/wader@v0.0.0-20260102030405-abcdef012345
 gopkg.in/plover.v2@v2.1.3
