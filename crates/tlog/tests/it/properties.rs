@@ -55,6 +55,25 @@ proptest! {
         prop_assert!(verify_inclusion(&proof, size(tree), root, id, record(id.get() + 1).leaf_hash()).is_err());
     }
 
+    /// A root belongs to one size: a proof that was right does not carry it over to another shape of tree.
+    #[test]
+    fn no_proof_holds_for_another_size((old, new) in (1..40_u64, 1..40_u64), claimed in 1..80_u64) {
+        let (old, new) = (size(old.min(new)), size(old.max(new)));
+        let (old_root, new_root) = (LOG.root(old).unwrap(), LOG.root(new).unwrap());
+        let (id, claimed) = (RecordId::new(old.get() - 1).unwrap(), size(claimed));
+        let (included, continued) =
+            (prove_inclusion(&*LOG, new, id).unwrap(), prove_consistency(&*LOG, old, new).unwrap());
+        let leaf = record(id.get()).leaf_hash();
+        // Two sizes may ask for a proof of one shape; only where the way to the root differs must the proof fail.
+        let way = |tree| prove_inclusion(&*LOG, tree, id).map(|proof| proof.len());
+        if way(claimed) != way(new) {
+            prop_assert!(verify_inclusion(&included, claimed, new_root, id, leaf).is_err());
+            if old < new {
+                prop_assert!(verify_consistency(&continued, (old, old_root), (claimed, new_root)).is_err());
+            }
+        }
+    }
+
     #[test]
     fn any_flipped_byte_in_any_answer_is_refused(
         (tree, id) in prop_oneof![1..300_u64, 1..=LARGE].prop_flat_map(|tree| (Just(tree), 0..tree)),

@@ -358,7 +358,7 @@ fn client_scenarios() {
                 assert_eq!(fork.proof.is_empty(), fork.new.size() == fork.known.size(), "{name}");
             }
             ("no lines", refused) => {
-                assert!(matches!(refused, Err(ClientError::MissingLine { .. })), "{name}")
+                assert!(matches!(refused, Err(ClientError::MissingLine { .. })), "{name}");
             }
             ("error", Err(error)) => {
                 let other = matches!(error, ClientError::Fork(_) | ClientError::MissingLine { .. });
