@@ -391,3 +391,46 @@ pub(super) fn fuzz(bytes: &[u8]) {
         assert!(facts.uncompressed <= limits.uncompressed_bytes_max);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    fn zip() -> Vec<u8> {
+        let of = crate::ModuleVersion::new(
+            crate::ModulePath::parse("example.com/m").unwrap(),
+            crate::Version::parse("v1.0.0").unwrap(),
+        );
+        let mut out = Vec::new();
+        super::super::write(
+            [("go.mod", "module example.com/m\n"), ("a/é.go", "package a\n")],
+            &of.unwrap(),
+            &mut out,
+        )
+        .unwrap();
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            super::fuzz(&bytes);
+        }
+
+        /// Words of a real zip replaced by words that are large, small or sign-like.
+        #[test]
+        fn any_lie_gets_an_answer(
+            lies in proptest::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![0_u64, 1, 0xff, 0xffff, 0xffff_ffff, u64::MAX, 1 << 63, 0x0605_4b50, 0x0606_4b50, 0x0706_4b50]), 1_usize..9), 1..5),
+        ) {
+            let mut bytes = zip();
+            for (at, lie, len) in lies {
+                let at = at.index(bytes.len());
+                let len = len.min(bytes.len() - at);
+                bytes[at..at + len].copy_from_slice(&lie.to_le_bytes()[..len]);
+            }
+            super::fuzz(&bytes);
+        }
+    }
+}
