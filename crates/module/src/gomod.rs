@@ -3,6 +3,7 @@
 //! Read in one pass, line by line, without recursion and without a tree, so that time and memory stay
 //! proportional to a hostile file (G05). What is read is data only: no value of a go.mod becomes a path on our
 //! disk or an argument of a program (G06).
+#![warn(clippy::indexing_slicing)]
 
 mod lexer;
 mod lines;

@@ -2,6 +2,7 @@
 //!
 //! One object has one path: nothing is normalised and served, because two URLs for one object break shared
 //! caches. The one exception is what the go command itself sends, `%21` for `!`, undone by decoding once.
+#![warn(clippy::indexing_slicing)]
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

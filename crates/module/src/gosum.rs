@@ -1,4 +1,5 @@
 //! go.sum files: the sums a main module remembers (module-zip.md section 7).
+#![warn(clippy::indexing_slicing)]
 
 use crate::h1::H1;
 use crate::path::ModulePath;

@@ -2,6 +2,7 @@
 //!
 //! Read as the go command reads it (names of fields regardless of case, unknown ones ignored), but a document
 //! that two readers could understand differently is refused: a key twice, in whatever case (G08).
+#![warn(clippy::indexing_slicing)]
 
 use std::collections::HashSet;
 use std::fmt;

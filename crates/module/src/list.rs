@@ -1,4 +1,5 @@
 //! The `/@v/list` answer: one version per line (P-20 to P-25).
+#![warn(clippy::indexing_slicing)]
 
 use crate::path::ModulePath;
 use crate::pseudo;

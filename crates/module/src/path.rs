@@ -3,6 +3,7 @@
 //! Three kinds of path share one grammar of elements and differ in the characters allowed: module paths are
 //! the strictest, files in a zip the most liberal. Disks that fold case and Windows' reserved names explain
 //! most rules.
+#![warn(clippy::indexing_slicing)]
 
 use std::fmt;
 use std::sync::Arc;

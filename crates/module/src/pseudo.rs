@@ -2,6 +2,7 @@
 //!
 //! `v1.2.4-0.20191109021931-daa7c04131f5` says: the commit `daa7c04131f5` of that second, which follows the
 //! tag `v1.2.3`. Here are the steps that need no repository.
+#![warn(clippy::indexing_slicing)]
 
 use crate::semver::{self, Parts};
 use crate::time::Timestamp;
@@ -117,8 +118,9 @@ impl Shape<'_> {
 fn incremented(decimal: &str) -> String {
     let head = decimal.trim_end_matches('9');
     let nines = "0".repeat(decimal.len() - head.len());
-    match head.char_indices().next_back() {
-        Some((at, digit)) => format!("{}{}{nines}", &head[..at], next(digit, 1)),
+    let mut digits = head.chars();
+    match digits.next_back() {
+        Some(last) => format!("{}{}{nines}", digits.as_str(), neighbour(last, 1)),
         None => format!("1{nines}"),
     }
 }
@@ -127,8 +129,9 @@ fn incremented(decimal: &str) -> String {
 fn decremented(decimal: &str) -> Option<String> {
     let head = decimal.trim_end_matches('0');
     let zeros = "9".repeat(decimal.len() - head.len());
-    let (at, digit) = head.char_indices().next_back()?;
-    let less = format!("{}{}{zeros}", &head[..at], next(digit, -1));
+    let mut digits = head.chars();
+    let last = digits.next_back()?;
+    let less = format!("{}{}{zeros}", digits.as_str(), neighbour(last, -1));
     Some(match less.strip_prefix('0') {
         Some(rest) if !rest.is_empty() => rest.to_owned(),
         _ => less,
@@ -136,7 +139,7 @@ fn decremented(decimal: &str) -> Option<String> {
 }
 
 /// The neighbouring digit; callers took 9 and 0 off before.
-fn next(digit: char, step: i32) -> char {
+fn neighbour(digit: char, step: i32) -> char {
     char::from_u32(u32::from(digit).wrapping_add_signed(step)).unwrap_or(digit)
 }
 

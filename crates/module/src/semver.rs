@@ -2,6 +2,7 @@
 //!
 //! They differ from the crates' notion in every corner: the leading `v`, the short forms `v1` and `v1.2`,
 //! an order over *all* texts (an invalid one is below every valid one), numbers of any length.
+#![warn(clippy::indexing_slicing)]
 
 use std::cmp::Ordering;
 

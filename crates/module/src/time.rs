@@ -1,4 +1,5 @@
 //! Instants as module metadata writes them: RFC 3339 in `.info`, fourteen digits in pseudo-versions.
+#![warn(clippy::indexing_slicing)]
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! The Unicode facts the rules of names rest on, in the version the go command has (17.0).
 //!
 //! Checked against tables dumped from the go toolchain, for every code point (`testdata/unicode/`).
+#![warn(clippy::indexing_slicing)]
 
 use std::borrow::Cow;
 use std::fmt::{self, Display as _};

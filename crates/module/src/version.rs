@@ -2,6 +2,7 @@
 //!
 //! A *version* is canonical and names bytes that never change. A *query* is any other revision name that a
 //! URL may hold; resolving it gives a version. Only what a version names is ever stored (B19).
+#![warn(clippy::indexing_slicing)]
 
 use std::cmp::Ordering;
 use std::fmt;

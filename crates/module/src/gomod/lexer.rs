@@ -67,7 +67,7 @@ impl<'a> Lexer<'a> {
 
     fn advance(&mut self) -> Result<(), GoModError> {
         let blanks = self.rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
-        self.rest = &self.rest[blanks..];
+        self.rest = self.rest.get(blanks..).unwrap_or_default();
         self.next_line = self.line;
         self.next = match self.rest {
             [] => Token::End,

@@ -206,8 +206,9 @@ impl<'a> Lines<'a, '_> {
             Token::Suffix(comment) => Some(comment),
             _ => None,
         };
-        if spans_lines && !self.waiting.is_empty() && self.waiting.len() < WAITING_MAX {
-            self.waiting[0].1.behind.extend(comment);
+        let room = self.waiting.len() < WAITING_MAX;
+        if let Some((_, before)) = self.waiting.first_mut().filter(|_| spans_lines && room) {
+            before.behind.extend(comment);
             self.waiting.push((place, line));
             return Ok(());
         }
