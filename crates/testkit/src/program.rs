@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How to start the program: its path, its data directory and its variables.
 #[derive(Debug)]
 pub struct Setup {
+    wrapper: Vec<String>,
     binary: PathBuf,
     home: TempDir,
     store: PathBuf,
@@ -27,7 +28,14 @@ impl Setup {
     pub fn new(binary: &str) -> Self {
         let home = tempfile::Builder::new().prefix("modkeep-test-").tempdir().expect("a temporary folder");
         let store = home.path().join("store");
-        Self { binary: binary.into(), home, store, variables: Vec::new(), arguments: Vec::new() }
+        Self {
+            wrapper: Vec::new(),
+            binary: binary.into(),
+            home,
+            store,
+            variables: Vec::new(),
+            arguments: Vec::new(),
+        }
     }
 
     /// Takes modules from this upstream and checks them with its database.
@@ -48,6 +56,13 @@ impl Setup {
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(n, _)| n != name);
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the program through another one that replaces itself by it: `taskset -c 0`, `strace -f`.
+    #[must_use]
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 
     /// Adds an argument to `serve`.
@@ -94,7 +109,14 @@ impl Setup {
 
     /// The program with nothing of the developer's environment.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(&self.binary),
+            Some((first, rest)) => {
+                let mut wrapped = Command::new(first);
+                wrapped.args(rest).arg(&self.binary);
+                wrapped
+            }
+        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

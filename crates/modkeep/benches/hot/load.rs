@@ -1,0 +1,71 @@
+//! Load by wrk, with the server's CPU time read before and after.
+
+use std::process::Command;
+
+/// One kind of load.
+pub(crate) struct Load<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) connections: u32,
+    pub(crate) seconds: u32,
+}
+
+/// What one round showed.
+pub(crate) struct Sample {
+    /// CPU time of the server for one request.
+    pub(crate) cpu_micros: f64,
+    /// Requests per second.
+    pub(crate) per_second: f64,
+    /// 99 of 100 requests were faster.
+    pub(crate) p99_ms: f64,
+}
+
+impl Load<'_> {
+    /// Runs one round; `cpu` tells the server's CPU time so far, in seconds.
+    pub(crate) fn run(&self, base: &str, cpu: impl Fn() -> f64) -> Sample {
+        let before = cpu();
+        let told = wrk(self.connections, self.seconds, &[], &format!("{base}{}", self.path));
+        let spent = cpu() - before;
+        assert!(!told.contains("Non-2xx"), "{told}");
+        let requests = number(&told, " requests in");
+        Sample {
+            cpu_micros: spent * 1e6 / requests,
+            per_second: told
+                .lines()
+                .find_map(|l| l.strip_prefix("Requests/sec:"))
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap(),
+            p99_ms: told
+                .lines()
+                .find_map(|l| l.trim().strip_prefix("99%"))
+                .map_or(0.0, |t| milliseconds(t.trim())),
+        }
+    }
+}
+
+/// Runs wrk with one thread, on core 1 where there is one, and returns what it printed.
+pub(crate) fn wrk(connections: u32, seconds: u32, more: &[&str], url: &str) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let core = if cores > 1 { "1" } else { "0" };
+    let mut command = Command::new("taskset");
+    command.args(["-c", core, "wrk", "-t1", "--latency", "--timeout", "30s"]);
+    command.args([format!("-c{connections}"), format!("-d{seconds}s")]).args(more).arg(url);
+    let output = command.output().expect("wrk and taskset are installed (Debian: wrk, util-linux)");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+/// The number in front of these words.
+fn number(told: &str, words: &str) -> f64 {
+    let line = told.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words} in {told}"));
+    line.split(words).next().unwrap().trim().parse().unwrap()
+}
+
+/// `1.09ms`, `812.00us` or `1.20s`.
+fn milliseconds(text: &str) -> f64 {
+    let scale = [("us", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 6e4)];
+    let (unit, factor) = scale.iter().find(|(unit, _)| text.ends_with(unit)).unwrap_or(&("", 1.0));
+    text.trim_end_matches(unit).parse::<f64>().unwrap_or(0.0) * factor
+}
