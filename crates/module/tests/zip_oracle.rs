@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use craft::of;
 use hostile::{cases, golden, golden_file};
-use modkeep_module::zip::{Limits, StructureFault, ZipError, check};
+use modkeep_module::zip::{Limits, StructureFault, ZipError, check, write};
 
 /// The verdicts are those of this release.
 const RELEASE: &str = "go1.27";
@@ -148,6 +148,28 @@ fn golden_verdicts_are_the_go_commands() {
         assert_eq!(golden.get(case.id), Some(&verdict.clone().ok()), "{}: {verdict:?}", case.id);
     }
     assert_eq!(golden.len(), cases.len());
+}
+
+/// What we write, the go command unpacks, and sums as we do.
+#[test]
+fn zips_we_write_are_accepted() {
+    let Some(oracle) = Oracle::build() else { return };
+    let long = "long\n".repeat(100_000);
+    for files in [
+        &[][..],
+        &[("go.mod", "module example.com/m\n")],
+        &[
+            ("go.mod", "module example.com/m\n"),
+            ("é/日本.txt", "x"),
+            ("empty", ""),
+            ("long", &long),
+            ("a b", "c"),
+        ],
+    ] {
+        let mut zip = Vec::new();
+        let h1 = write(files.iter().copied(), &of(), &mut zip).unwrap();
+        assert_eq!(oracle.judge(std::iter::once(zip.as_slice())), [Ok(h1.to_string())]);
+    }
 }
 
 /// Zips with some bytes changed at random: whatever we accept, the go command accepts with the same sum, unless we
