@@ -24,7 +24,7 @@ impl Fetch {
         let stored = self.stored_answer(&question).await?;
         let subject = question.subject();
         if let Err(why) = self.door(&subject, reach) {
-            return match self.from_store_alone(&question, stored).await? {
+            return match self.answer_here(&question, stored).await? {
                 Some(answer) => Ok(answer),
                 None => Err(self.shut(subject, why).await),
             };

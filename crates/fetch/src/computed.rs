@@ -21,7 +21,7 @@ const COMPUTED: &str = "computed from the store";
 
 impl Fetch {
     /// The answer that the store alone can give; nobody is asked (P-93).
-    pub(crate) async fn from_store_alone(
+    pub(crate) async fn answer_here(
         &self,
         question: &Changing,
         stored: Option<Arc<StoredAnswer>>,

@@ -59,7 +59,7 @@ impl<T: Topic> Desk<T> {
     }
 
     pub(crate) fn remembered(&self) -> usize {
-        self.denied.len() + self.resting.len()
+        self.denied.held() + self.resting.held()
     }
 
     /// Remembers how a flight ended: a "no" for its lifetime, trouble for the source's rest.
@@ -70,7 +70,7 @@ impl<T: Topic> Desk<T> {
                 self.resting.forget(topic);
             }
             Some(failure) if failure.is_lasting() => {
-                self.denied.remember(topic.clone(), failure.clone(), now)
+                self.denied.remember(topic.clone(), failure.clone(), now);
             }
             Some(failure) => self.resting.remember(topic.clone(), failure.clone(), now),
         }

@@ -78,7 +78,8 @@ impl Fetch {
             match self.info_from(source, of).await {
                 Ok(info) => {
                     let bytes = info.bytes().len() as u64;
-                    let parts = Parts { info: Some(Verified::info(info)), ..self.parts(of, source) };
+                    let parts =
+                        Parts { info: Some(Verified::info(info)), ..Parts::public(source.upstream.name()) };
                     return self.commit(of, parts, source, Kind::Info, bytes, take_off).await;
                 }
                 Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
@@ -112,7 +113,7 @@ impl Fetch {
             match self.mod_from(source, of, word.clone()).await {
                 Ok(go_mod) => {
                     let bytes = go_mod.fetched().bytes().len() as u64;
-                    let parts = Parts { go_mod: Some(go_mod), ..self.parts(of, source) };
+                    let parts = Parts { go_mod: Some(go_mod), ..Parts::public(source.upstream.name()) };
                     return self.commit(of, parts, source, Kind::Mod, bytes, take_off).await;
                 }
                 Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
@@ -149,7 +150,7 @@ impl Fetch {
             match self.zip_from(source, of, word.clone()).await {
                 Ok(zip) => {
                     let bytes = zip.fetched().size();
-                    let parts = Parts { zip: Some(zip), ..self.parts(of, source) };
+                    let parts = Parts { zip: Some(zip), ..Parts::public(source.upstream.name()) };
                     return self.commit(of, parts, source, Kind::Zip, bytes, take_off).await;
                 }
                 Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
@@ -204,12 +205,6 @@ impl Fetch {
             Err(absent) if absent.is_absence() => absent,
             _ => failure,
         }
-    }
-
-    /// Nothing yet, from this source.
-    fn parts(&self, of: &ModuleVersion, source: &Source) -> Parts {
-        let _ = of;
-        Parts::public(source.upstream.name())
     }
 
     /// Makes verified files visible, which is the end of a good flight.

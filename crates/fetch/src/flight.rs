@@ -72,8 +72,9 @@ impl<K, V> Table<K, V> {
 
 /// Takes the flight off the table when its task ends, however it ends.
 ///
-/// The outcome is published before: a caller that comes between the two boards a landed flight and gets its
-/// outcome at once, where the other order would start a second run.
+/// Before the outcome is told: whoever hears of a failure and asks again starts a new flight and does not get
+/// the same failure once more. Who comes between the two starts one too, so work begins with a look at whether
+/// it is done already.
 struct Landing<K: Eq + Hash, V> {
     table: Arc<Table<K, V>>,
     key: K,
@@ -119,9 +120,11 @@ where
         let work = work();
         let cancel = self.cancel.clone();
         self.tracker.spawn(async move {
-            let _landing = landing;
-            if let Some(value) = cancel.run_until_cancelled_owned(work).await {
-                land.send_replace(Some(value));
+            let landing = landing;
+            let outcome = cancel.run_until_cancelled_owned(work).await;
+            drop(landing);
+            if let Some(outcome) = outcome {
+                land.send_replace(Some(outcome));
             }
         });
         Ok(Seat { outcome, boarding: Boarding::First })
@@ -188,6 +191,15 @@ mod tests {
         sky.tracker.close();
         sky.tracker.wait().await;
         assert_eq!(sky.in_the_air(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_hears_the_outcome_finds_the_flight_gone() {
+        let sky = sky(8);
+        for turn in 0..1000 {
+            let seat = sky.board("mod", || async move { turn }).unwrap();
+            assert_eq!((seat.boarding, sky.land(seat, PATIENCE).await), (Boarding::First, Ok(turn)));
+        }
     }
 
     #[tokio::test]

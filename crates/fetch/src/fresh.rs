@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn the_plan_follows_from_the_age() {
-        let lifetimes = Lifetimes { fresh: Duration::from_secs(60), usable: Duration::from_secs(600) };
+        let lifetimes = Lifetimes { fresh: Duration::from_mins(1), usable: Duration::from_mins(10) };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let age = |seconds| Some(now - Duration::from_secs(seconds));
-        let ahead = Some(now + Duration::from_secs(3600));
+        let ahead = Some(now + Duration::from_hours(1));
         for (checked, may_fetch, cached_only) in [
             (None, Plan::Fetch, Plan::Refuse),
             (age(0), Plan::Serve, Plan::Serve),

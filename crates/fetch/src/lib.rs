@@ -64,8 +64,8 @@ impl Default for Config {
         Self {
             hold: Duration::from_secs(50),
             hold_with_stand_in: Duration::from_secs(5),
-            lifetimes: Lifetimes { fresh: Duration::from_secs(60), usable: Duration::from_secs(600) },
-            absent_ttl: Duration::from_secs(60),
+            lifetimes: Lifetimes { fresh: Duration::from_mins(1), usable: Duration::from_mins(10) },
+            absent_ttl: Duration::from_mins(1),
             rest: Duration::from_secs(10),
             failures_max: 65_536,
             flights_max: 16_384,

@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash, F: Clone> Negatives<K, F> {
     }
 
     /// How many failures are held, those past their time included.
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.remembered.len()
     }
 }
@@ -56,7 +56,7 @@ impl<K: Clone + Eq + Hash, F: Clone> Negatives<K, F> {
 mod tests {
     use super::*;
 
-    const LIFETIME: Duration = Duration::from_secs(60);
+    const LIFETIME: Duration = Duration::from_mins(1);
 
     #[test]
     fn a_no_is_told_for_a_minute_and_not_longer() {
@@ -69,7 +69,7 @@ mod tests {
             let expected = told.then_some(("not found", age));
             assert_eq!(memory.recall(&"m@v1.0.0", start + age), expected, "after {seconds} s");
         }
-        assert_eq!(memory.len(), 0, "what is past its time is let go");
+        assert_eq!(memory.held(), 0, "what is past its time is let go");
     }
 
     #[test]
@@ -86,6 +86,6 @@ mod tests {
         for probe in 0..100_000 {
             memory.remember(probe, "no", Instant::now());
         }
-        assert!(memory.len() <= 128, "{}", memory.len());
+        assert!(memory.held() <= 128, "{}", memory.held());
     }
 }

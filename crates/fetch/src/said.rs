@@ -71,13 +71,15 @@ pub(crate) fn by_database(subject: Subject, error: DatabaseError) -> Failure {
         DatabaseError::Away { log, reason, .. } | DatabaseError::Unverifiable { log, what: reason } => {
             Failure::LogDown { subject, log: log.into(), reason: harmless(&reason) }
         }
-        // An authentic record that says nothing about the version it was given for: nothing can be checked by it.
-        DatabaseError::MissingLine { log, id, .. } => {
-            let reason = format!("its record {id} has no line for this version");
-            Failure::LogDown { subject, log: log.into(), reason: reason.into() }
-        }
+        DatabaseError::MissingLine { log, id, .. } => without_line(subject, &log, id),
         DatabaseError::Store(error) => by_store(subject, &error),
     }
+}
+
+/// An authentic record without the line that was asked for (I10, CVE-2026-42501).
+pub(crate) fn without_line(subject: Subject, log: &str, id: u64) -> Failure {
+    let reason = format!("its record {id} has no line for this file");
+    Failure::LogDown { subject, log: log.into(), reason: reason.into() }
 }
 
 /// The store's error.

@@ -29,6 +29,14 @@ pub(crate) enum Word {
 /// A word that may still be on its way, asked for once and waited for by each source's attempt.
 pub(crate) type Asked = Shared<BoxFuture<'static, Result<Word, Failure>>>;
 
+/// A record may be authentic and still say nothing about one of the two files: then nothing can be checked by it.
+fn has_line(proof: &ProvenRecord, kind: FileKind) -> bool {
+    match kind {
+        FileKind::Zip => proof.zip_h1().is_some(),
+        FileKind::Mod | FileKind::Info => proof.go_mod_h1().is_some(),
+    }
+}
+
 impl Fetch {
     /// Asks for the word on one file of a version. The database's lookup runs beside the download.
     pub(crate) fn word(&self, of: &ModuleVersion, record: Option<&VersionRecord>, kind: FileKind) -> Asked {
@@ -38,7 +46,7 @@ impl Fetch {
             match recorded {
                 Some(recorded) => Ok(Word::Ours(recorded)),
                 None if this.is_unchecked(&of) => Ok(Word::Nobody),
-                None => this.look_up(&of).await,
+                None => this.look_up(&of, kind).await,
             }
         }
         .boxed()
@@ -50,14 +58,15 @@ impl Fetch {
         !of.path().is_toolchain() && self.0.unchecked.matches(of.path().as_str())
     }
 
-    async fn look_up(&self, of: &ModuleVersion) -> Result<Word, Failure> {
+    async fn look_up(&self, of: &ModuleVersion, kind: FileKind) -> Result<Word, Failure> {
         let subject = Subject::version(of);
         let Some(database) = &self.0.database else {
             let reason = "none is configured, and this path must be checked".into();
             return Err(Failure::LogDown { subject, log: "(none)".into(), reason });
         };
         match database.lookup(of).await {
-            Ok(proof) => Ok(Word::Proof(Arc::new(proof))),
+            Ok(proof) if has_line(&proof, kind) => Ok(Word::Proof(Arc::new(proof))),
+            Ok(proof) => Err(said::without_line(subject, proof.log_name(), proof.id().get())),
             Err(error) => {
                 let failure = said::by_database(subject, error);
                 self.tell_of_lookup(&failure);

@@ -30,7 +30,7 @@ use request::{Ask, split};
 const QUESTIONS_MAX: usize = 16_384;
 
 /// How long a database's "no" is told again without asking (A6).
-const ABSENT_FOR: Duration = Duration::from_secs(60);
+const ABSENT_FOR: Duration = Duration::from_mins(1);
 
 /// Memory for tiles, bookkeeping included: about 1,000 full ones, far more than a day's edge of a log.
 const TILES_BYTES_MAX: u64 = 8 << 20;
@@ -163,7 +163,13 @@ pub enum RelayError {
     },
     /// A lookup failed: the failure names the version.
     #[error(transparent)]
-    Lookup(#[from] Failure),
+    Lookup(Box<Failure>),
+}
+
+impl From<Failure> for RelayError {
+    fn from(failure: Failure) -> Self {
+        Self::Lookup(Box::new(failure))
+    }
 }
 
 impl Relay {
@@ -320,7 +326,7 @@ fn is_lasting(error: &RelayError) -> bool {
 
 fn told_after(error: RelayError, age: Duration) -> RelayError {
     match error {
-        RelayError::Lookup(failure) => RelayError::Lookup(failure.told_after(age)),
+        RelayError::Lookup(failure) => failure.told_after(age).into(),
         other => other,
     }
 }
