@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use modkeep_testkit::program::{Program, Setup};
+use modkeep_testkit::tls::{Authority, Flaw};
 use modkeep_testkit::{Go, ModuleWorld, Site, Upstream, names};
 
 use crate::{MODKEEP, assert_sound, ended, mirror_of, upstream, upstream_of};
@@ -265,4 +266,33 @@ fn builds_from_its_go_sum(project: &Go, modkeep: &Program, sumdb: &str) {
     colleague.copy_in(&project.work());
     assert_eq!(colleague.run(&["run", "."]).expect_ok().stdout, BIRDS);
     colleague.run(&["mod", "verify"]).expect_ok();
+}
+
+#[test]
+fn over_tls_with_http2_and_a_certificate_of_our_own() {
+    let mut upstream = upstream();
+    let authority = Authority::new();
+    let tls = authority.server(Flaw::None);
+    let setup = mirror_of(&upstream);
+    let file = |name: &str, text: &str| {
+        let path = setup.home().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (certificate, key, roots) =
+        (file("cert.pem", tls.pem().0), file("key.pem", tls.pem().1), file("roots.pem", authority.pem()));
+    let setup = setup.with("MODKEEP_SERVER_TLS_CERT", &certificate).with("MODKEEP_SERVER_TLS_KEY", &key);
+    let modkeep = setup.serve();
+    assert!(modkeep.url().starts_with("https://"), "{}", modkeep.url());
+    let go = || Go::new(modkeep.url(), &upstream.key()).with("SSL_CERT_FILE", &roots);
+    a_working_day(&go());
+    let (spoken, go) = (Go::new(modkeep.url(), &upstream.key()), go().with("GODEBUG", "http2debug=1"));
+    let run = go.run(&["mod", "download", "birds.example/finch@v0.9.0"]).expect_ok();
+    assert!(
+        run.stderr.contains("http2: Framer") || run.stderr.contains("http2: Transport"),
+        "{}",
+        run.stderr
+    );
+    spoken.run(&["mod", "download", "birds.example/finch@v0.9.0"]).expect_failure("certificate");
+    upstream.stop();
 }

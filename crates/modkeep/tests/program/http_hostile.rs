@@ -430,3 +430,70 @@ fn hostile_l10_operations_are_not_public() {
         metrics.text()
     );
 }
+
+#[test]
+fn hostile_a15_a16_fields_of_proxies_are_ignored() {
+    let house = House::new();
+    let url = format!("{}/birds.example/finch/@v/list", house.modkeep.url());
+    let plain = request("GET", &url, &[]);
+    for field in [
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("Forwarded", "for=10.0.0.1;host=evil.example"),
+        ("X-Real-IP", "10.0.0.1"),
+        ("X-Original-URL", "/metrics"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("Remote-User", "admin"),
+        ("X-WebAuth-User", "admin"),
+        ("X-Auth-Request-Email", "admin@corp.example"),
+    ] {
+        let answer = request("GET", &url, &[field]);
+        assert_eq!((answer.status, &answer.body), (plain.status, &plain.body), "{}", field.0);
+    }
+}
+
+#[test]
+fn hostile_a23_handshakes_that_never_finish_are_closed() {
+    use std::io::Read;
+    allow_descriptors();
+    let authority = modkeep_testkit::tls::Authority::new();
+    let tls = authority.server(modkeep_testkit::tls::Flaw::None);
+    let upstream = upstream_of(&ModuleWorld::new());
+    let setup = mirror_of(&upstream);
+    let (certificate, key) = (setup.home().join("cert.pem"), setup.home().join("key.pem"));
+    std::fs::write(&certificate, tls.pem().0).unwrap();
+    std::fs::write(&key, tls.pem().1).unwrap();
+    let setup = setup
+        .with("MODKEEP_SERVER_TLS_CERT", certificate.to_str().unwrap())
+        .with("MODKEEP_SERVER_TLS_KEY", key.to_str().unwrap());
+    let modkeep = setup.serve();
+    let host = modkeep.url().trim_start_matches("https://");
+    let waiting: Vec<std::net::TcpStream> =
+        (0..100).map(|_| std::net::TcpStream::connect(host).unwrap()).collect();
+    for mut stream in waiting {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(25))).unwrap();
+        let closed = stream.read_to_end(&mut Vec::new());
+        let was_reset = closed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
+        assert!(closed.is_ok() || was_reset, "still open after 25 s: {closed:?}");
+    }
+}
+
+#[test]
+fn hostile_a24_slow_readers_hold_little_memory() {
+    allow_descriptors();
+    let house = House::new();
+    let path = "/example.com/pelican/@v/v1.0.0.zip";
+    assert_eq!(house.modkeep.get(path).status, 200);
+    let idle = house.modkeep.resident_bytes();
+    let url = format!("{}{path}", house.modkeep.url());
+    let mut readers: Vec<Pending> =
+        (0..500_u16).map(|n| Pending::send(&url, 2 + u8::try_from(n / 200).unwrap())).collect();
+    readers.iter_mut().for_each(Pending::read_some);
+    let busy = house.modkeep.resident_bytes();
+    let each = busy.saturating_sub(idle) / 500;
+    // U5, and the row's 128 KiB for each client; the sockets' own buffers are the kernel's.
+    assert!(each <= 128 << 10, "{each} bytes for each slow reader");
+    assert!(busy.saturating_sub(idle) < 64 << 20, "{} MiB more than idle", (busy - idle) >> 20);
+    let begin = std::time::Instant::now();
+    assert_eq!(house.modkeep.get("/example.com/tern/@v/list").status, 200, "no fetch slot is held");
+    assert!(begin.elapsed().as_secs() < 5);
+}
