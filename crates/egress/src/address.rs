@@ -18,7 +18,7 @@ pub fn forbidden(address: IpAddr) -> Option<&'static str> {
 
 /// The special IPv4 blocks of the IANA registry: network, prefix length, name.
 const V4: [(Ipv4Addr, u32, &str); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared by carriers"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
@@ -35,7 +35,7 @@ const V4: [(Ipv4Addr, u32, &str); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// The special blocks inside 2000::/3, the only space from which public addresses are given.
+/// The special blocks inside `2000::/3`, the only space from which public addresses are given.
 const V6: [(Ipv6Addr, u32, &str); 4] = [
     (Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48, "benchmarking"),
     (Ipv6Addr::new(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28, "not routable"),
@@ -53,10 +53,11 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("unspecified"),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback"),
-        // Mapped: the system dials the IPv4 address inside, so that one alone decides.
-        [0, 0, 0, 0, 0, 0xffff, high, low] => forbidden_v4(v4(high, low)),
-        // NAT64's well-known prefix leads to the IPv4 internet; its local-use sibling does not.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => forbidden_v4(v4(high, low)),
+        // Mapped: the system dials the IPv4 address inside, so that one alone decides. NAT64's well-known
+        // prefix leads to the IPv4 internet as well; its local-use sibling does not.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            forbidden_v4(v4(high, low))
+        }
         // 6to4.
         [0x2002, high, low, ..] => forbidden_v4(v4(high, low)).or_else(|| isatap(segments)),
         // Teredo: the relay's address, and the client's with every bit turned.
@@ -175,7 +176,8 @@ mod tests {
     fn hostile_e01_ipv6_forms_that_embed_ipv4() {
         for bad in BAD_V4 {
             let v4: Ipv4Addr = bad.parse().unwrap();
-            let [a, b] = [(u32::from(v4) >> 16) as u16, u32::from(v4) as u16];
+            let [one, two, three, four] = v4.octets();
+            let (a, b) = (u16::from_be_bytes([one, two]), u16::from_be_bytes([three, four]));
             for form in [
                 Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, a, b),               // mapped
                 Ipv6Addr::new(0, 0, 0, 0, 0, 0, a, b),                    // compatible

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// While a host asks us to wait, one request may try in this time (H05).
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 /// `Retry-After` is believed up to this; a year is a mistake or a trick (H05).
-const THROTTLE_MAX: Duration = Duration::from_secs(60 * 60);
+const THROTTLE_MAX: Duration = Duration::from_hours(1);
 /// What a 429 without `Retry-After` is taken to mean.
 const THROTTLE_DEFAULT: Duration = Duration::from_secs(10);
 /// So many failures in a row are bad luck; more are a state. The next question after a single broken

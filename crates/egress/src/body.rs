@@ -16,6 +16,10 @@ use crate::surplus::BehindHead;
 /// So much must arrive within the allowed silence; less is a trickle meant to hold a slot (C18, H09).
 const TRICKLE: u64 = 1_024;
 
+/// How long an HTTP/1 connection is listened to behind a body of declared length. Surplus bytes of a
+/// broken server follow on its heels (H02); HTTP/2 frames its bodies and needs no such wait.
+const SURPLUS_WAIT: Duration = Duration::from_millis(1);
+
 /// The body of a [`Response`](crate::Response): bytes as they were meant, gzip undone.
 ///
 /// Every limit of the request holds while it is read: bytes are counted after decoding (H13), the wait
@@ -203,9 +207,11 @@ impl Body {
             return Err(Error::Truncated { host, reason: "the gzip stream has no end".into() });
         }
         if let (Some((behind, answer)), Some(declared)) = (&self.behind, self.declared) {
-            // The connection gets one chance to notice that the other side goes on talking.
-            tokio::task::yield_now().await;
-            if behind.bytes_of(*answer).is_some_and(|bytes| bytes > declared) {
+            let surplus = || behind.bytes_of(*answer).is_some_and(|bytes| bytes > declared);
+            if !surplus() {
+                tokio::time::sleep(SURPLUS_WAIT).await;
+            }
+            if surplus() {
                 return Err(Error::Malformed { host, reason: "more bytes than Content-Length".into() });
             }
         }

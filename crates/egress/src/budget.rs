@@ -55,13 +55,12 @@ impl Budget {
     pub(crate) async fn turn(&self, place: &HostPort, share: Share) -> Result<Turn, Error> {
         let host = self.host(place, share)?;
         let turns = Arc::clone(&host.turns);
-        let permit = match Arc::clone(&turns).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                host.refuse_if_pausing(place)?;
-                let _place_in_queue = Queued::enter(&host, place, share)?;
-                turns.acquire_owned().await.map_err(|_| queue_full(place, 0))?
-            }
+        let permit = if let Ok(permit) = Arc::clone(&turns).try_acquire_owned() {
+            permit
+        } else {
+            host.refuse_if_pausing(place)?;
+            let _place_in_queue = Queued::enter(&host, place, share)?;
+            turns.acquire_owned().await.map_err(|_| queue_full(place, 0))?
         };
         host.admit(place)?;
         Ok(Turn { place: place.clone(), host, started: Instant::now(), _permit: permit })

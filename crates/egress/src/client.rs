@@ -147,7 +147,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes_max: 8 * 1024 * 1024,
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
             head: Duration::from_secs(20),
             silence: Duration::from_secs(30),
             redirects_max: 10,
@@ -285,10 +285,10 @@ impl Egress {
             let place = self.check(&hop.url)?;
             let turn = self.inner.budget.turn(&place, self.share(request.kind)).await?;
             let answer = self.send(&hop, &request, &turn).await?;
-            let Some(target) = redirect_target(&answer) else {
+            if !is_redirect(answer.status()) {
                 return finish(answer, turn, request.limits, deadline);
-            };
-            let next = hop.redirected(&place, target)?;
+            }
+            let next = hop.redirected(&place, redirect_target(answer.headers()))?;
             drain(answer).await;
             turn.succeeded();
             hop = next;
@@ -454,15 +454,16 @@ fn bad_redirect(host: &str, reason: &str) -> Error {
     Error::BadRedirect { host: host.to_owned(), reason: reason.to_owned() }
 }
 
-/// `Some` for a redirect, with its target if there is exactly one that is text.
-fn redirect_target(answer: &http::Response<Incoming>) -> Option<Option<&str>> {
-    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let mut targets = answer.headers().get_all(LOCATION).iter();
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Where a redirect leads, if there is exactly one target and it is text.
+fn redirect_target(headers: &HeaderMap) -> Option<&str> {
+    let mut targets = headers.get_all(LOCATION).iter();
     match (targets.next(), targets.next()) {
-        (Some(target), None) => Some(target.to_str().ok()),
-        _ => Some(None),
+        (Some(target), None) => target.to_str().ok(),
+        _ => None,
     }
 }
 
@@ -482,9 +483,8 @@ fn finish(
 ) -> Result<Response, Error> {
     let host = turn.place().to_string();
     let (head, incoming) = answer.into_parts();
-    let gzip = match content_encoding(&head.headers) {
-        Some(gzip) => gzip,
-        None => return Err(Error::Malformed { host, reason: "an encoding nobody asked for".to_owned() }),
+    let Some(gzip) = content_encoding(&head.headers) else {
+        return Err(Error::Malformed { host, reason: "an encoding nobody asked for".to_owned() });
     };
     let declared = incoming.size_hint().exact();
     if head.status.is_success() && declared.is_some_and(|bytes| bytes > limits.bytes_max) {

@@ -1,5 +1,6 @@
 //! A place with the protocol's layout: a server, or a folder. Mirrors and databases are both asked here.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName};
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, PRAGMA};
 use modkeep_egress::{Credentials, Egress, Encoding, Kind, Limits, Request, Response};
+use modkeep_module::goproxy::percent_decode_once;
 use modkeep_store::Scratch;
 use url::Url;
 
@@ -40,9 +42,9 @@ impl Default for Patience {
     /// 60 s, 2 min, 10 min, 30 s.
     fn default() -> Self {
         Self {
-            head: Duration::from_secs(60),
-            small: Duration::from_secs(120),
-            zip: Duration::from_secs(600),
+            head: Duration::from_mins(1),
+            small: Duration::from_mins(2),
+            zip: Duration::from_mins(10),
             silence: Duration::from_secs(30),
         }
     }
@@ -300,16 +302,14 @@ fn login(url: &Url) -> Option<Credentials> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let decoded = |text: &str| percent_decoded(text);
     Some(Credentials::Basic {
-        user: decoded(url.username()),
-        password: decoded(url.password().unwrap_or_default()),
+        user: percent_decoded(url.username()),
+        password: percent_decoded(url.password().unwrap_or_default()),
     })
 }
 
 fn percent_decoded(text: &str) -> String {
-    modkeep_module::goproxy::percent_decode_once(text)
-        .map_or_else(|_| text.to_owned(), |decoded| decoded.into_owned())
+    percent_decode_once(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 #[cfg(test)]

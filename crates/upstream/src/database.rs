@@ -37,7 +37,7 @@ const HEAD_MAX: u64 = 64 * 1024;
 /// `supported` has no body; a server that sends one anyway is not read to the end of time.
 const SUPPORTED_MAX: u64 = 64 * 1024;
 /// How long `latest` is answered without asking again (A6).
-const LATEST_FOR: Duration = Duration::from_secs(60);
+const LATEST_FOR: Duration = Duration::from_mins(1);
 /// How often the head is merged again when others move it at the same moment.
 const MERGES_MAX: usize = 8;
 /// Steps of one machine; each adds tiles of a tree of at most 8 levels, so honest lookups need a handful.
@@ -243,8 +243,7 @@ impl Database {
             return Ok(head.note().to_vec());
         }
         match (self.refresh_head().await, known) {
-            (Ok(head), _) => Ok(head.note().to_vec()),
-            (Err(DatabaseError::Away { .. }), Some(head)) => Ok(head.note().to_vec()),
+            (Ok(head), _) | (Err(DatabaseError::Away { .. }), Some(head)) => Ok(head.note().to_vec()),
             (Err(error), _) => Err(error),
         }
     }

@@ -10,6 +10,7 @@ pub const PUBLIC_DATABASE_KEY: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJ
 
 /// What stands in GOSUMDB.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one per process")]
 pub enum GoSumDb {
     /// `off`: nothing is checked against a database.
     Off,
@@ -52,9 +53,8 @@ impl GoSumDb {
             return Ok(Self::Off);
         }
         let mut words = text.split_whitespace();
-        let (key, url) = match (words.next(), words.next(), words.next()) {
-            (Some(key), url, None) => (key, url),
-            _ => return Err(GoSumDbError::Fields),
+        let (Some(key), url, None) = (words.next(), words.next(), words.next()) else {
+            return Err(GoSumDbError::Fields);
         };
         let vkey = if key == "sum.golang.org" { PUBLIC_DATABASE_KEY } else { key };
         let key = VerifierKey::parse(vkey).map_err(|_| GoSumDbError::Key(key.to_owned()))?;

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// One thing to do after a request's head was read.
 #[derive(Clone, Debug)]
-pub enum Do {
+pub(crate) enum Do {
     /// Send these bytes.
     Send(Vec<u8>),
     /// Say nothing for so long.
@@ -28,8 +28,8 @@ pub enum Do {
     Pipe(SocketAddr),
 }
 
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
     task: tokio::task::JoinHandle<()>,
@@ -39,12 +39,15 @@ type Plan = Arc<dyn Fn(&str) -> Vec<Do> + Send + Sync>;
 
 impl Server {
     /// Answers over plain TCP as `plan` says for each request head.
-    pub async fn plain(plan: impl Fn(&str) -> Vec<Do> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn plain(plan: impl Fn(&str) -> Vec<Do> + Send + Sync + 'static) -> Self {
         Self::start(None, Arc::new(plan)).await
     }
 
     /// The same over TLS.
-    pub async fn tls(identity: &Identity, plan: impl Fn(&str) -> Vec<Do> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn tls(
+        identity: &Identity,
+        plan: impl Fn(&str) -> Vec<Do> + Send + Sync + 'static,
+    ) -> Self {
         Self::start(Some(identity.acceptor()), Arc::new(plan)).await
     }
 
@@ -72,20 +75,20 @@ impl Server {
         Self { address, seen, connections, task }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn https(&self, path: &str) -> String {
+    pub(crate) fn https(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
     /// The heads of all requests so far.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         *self.connections.lock().unwrap()
     }
 }
@@ -191,14 +194,14 @@ async fn perform(stream: &mut impl Wire, step: Do) -> Option<()> {
 }
 
 /// A certificate for `localhost`, signed by its own authority.
-pub struct Identity {
+pub(crate) struct Identity {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
     ca: tempfile::NamedTempFile,
 }
 
 impl Identity {
-    pub fn new(names: &[&str], not_after: Option<(i32, u8, u8)>) -> Self {
+    pub(crate) fn new(names: &[&str], not_after: Option<(i32, u8, u8)>) -> Self {
         let ca_key = rcgen::KeyPair::generate().unwrap();
         let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -217,7 +220,7 @@ impl Identity {
         Self { certificate, key, ca: file }
     }
 
-    pub fn ca_file(&self) -> std::path::PathBuf {
+    pub(crate) fn ca_file(&self) -> std::path::PathBuf {
         self.ca.path().to_owned()
     }
 
