@@ -23,10 +23,9 @@ pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: &str) -> Resolving {
-        // A trailing dot keeps search domains out: `example.com` must not become `example.com.corp.example`.
-        let rooted = if name.contains('.') { format!("{name}.") } else { name.to_owned() };
+        let name = name.to_owned();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((rooted, 0)).await?;
+            let found = tokio::net::lookup_host((name, 0)).await?;
             Ok(found.map(|address| address.ip()).collect())
         })
     }

@@ -38,7 +38,7 @@ const HEAD_MAX: u64 = 64 * 1024;
 const SUPPORTED_MAX: u64 = 64 * 1024;
 /// How long `latest` is answered without asking again (A6).
 const LATEST_FOR: Duration = Duration::from_mins(1);
-/// How often the head is merged again when others move it at the same moment.
+/// How often the head is merged again when another process moves it at the same moment.
 const MERGES_MAX: usize = 8;
 /// Steps of one machine; each adds tiles of a tree of at most 8 levels, so honest lookups need a handful.
 const STEPS_MAX: usize = 64;
@@ -224,12 +224,15 @@ impl Database {
         *lock(&self.0.stopped) = None;
     }
 
-    /// The proven record of a module version: from the store if it was proven before, else from the
-    /// database (A8).
+    /// The proven record of a module version: proven anew from what the store keeps, if that suffices,
+    /// else from the database (A8).
     ///
     /// Cancel safe.
     pub async fn lookup(&self, version: &ModuleVersion) -> Result<ProvenRecord, DatabaseError> {
-        self.prove(version).await.map(|outcome| outcome.record)
+        match self.prove_from_store(version).await? {
+            Some(record) => Ok(record),
+            None => self.prove(version).await.map(|outcome| outcome.record),
+        }
     }
 
     /// The newest head: at most 60 s old, verified; the last verified one while the database is away (A6).
@@ -304,6 +307,29 @@ impl Database {
         }
         let full = self.0.foreign.get(&tile.full().path()).await.map_err(DatabaseError::Store)?;
         Ok(full.and_then(|bytes| bytes.get(..tile.width() as usize * 32).map(<[u8]>::to_vec)))
+    }
+
+    /// Proves a record under the head that came with it, from the store alone; `None` if something is
+    /// missing there. An answer is stored only after its head was merged with ours, so this head is part of
+    /// the history that we believe.
+    async fn prove_from_store(&self, version: &ModuleVersion) -> Result<Option<ProvenRecord>, DatabaseError> {
+        let Some(answer) = self.cached_lookup(version).await? else { return Ok(None) };
+        let (module, text) = (version.path().as_str(), version.version().as_str());
+        let mut machine = Lookup::new(self.0.key.clone(), None, module, text);
+        for _ in 0..STEPS_MAX {
+            match machine.step() {
+                Step::NeedLookup { bypass_cache: false, .. } => machine.supply_lookup(&answer),
+                Step::NeedTiles { tiles, bypass_cache: false } => {
+                    for tile in tiles {
+                        let Some(bytes) = self.cached_tile(&tile).await? else { return Ok(None) };
+                        machine.supply_tile(&tile, Some(&bytes));
+                    }
+                }
+                Step::Done(outcome) => return Ok(Some(outcome.record)),
+                Step::NeedLookup { .. } | Step::NeedTiles { .. } | Step::Failed(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Runs the lookup machine to its end, saves what it authenticated, and merges its head with ours.
@@ -403,6 +429,14 @@ impl Database {
         proven_under: Option<SignedHead>,
         head: &SignedHead,
     ) -> Result<SignedHead, DatabaseError> {
+        if let Some(saved) = self.verified_head().await?
+            && proven_under.as_ref() == Some(&saved)
+            && saved.size() >= head.size()
+        {
+            return Ok(saved);
+        }
+        // One at a time; the compare-and-set below is for other processes.
+        let _turn = self.0.head.lock().await;
         let mut checked = proven_under;
         for _ in 0..MERGES_MAX {
             let saved = self.verified_head().await?;
@@ -412,16 +446,12 @@ impl Database {
                 checked = saved;
                 continue;
             }
-            match saved {
-                Some(saved) if saved.size() >= head.size() => return Ok(saved),
-                saved => {
-                    let _turn = self.0.head.lock().await;
-                    let expected = saved.as_ref().map(SignedHead::note);
-                    let done = self.0.foreign.save_head(expected, head.note()).await;
-                    if done.map_err(DatabaseError::Store)? {
-                        return Ok(head.clone());
-                    }
-                }
+            if let Some(saved) = saved.clone().filter(|saved| saved.size() >= head.size()) {
+                return Ok(saved);
+            }
+            let expected = saved.as_ref().map(SignedHead::note);
+            if self.0.foreign.save_head(expected, head.note()).await.map_err(DatabaseError::Store)? {
+                return Ok(head.clone());
             }
         }
         Err(self.unverifiable("the saved head never stands still".to_owned()))

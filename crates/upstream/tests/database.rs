@@ -71,8 +71,11 @@ async fn p101_what_was_proven_is_served_while_the_database_is_away() {
     assert_eq!(database.relay_lookup(&version("v1.0.0")).await.unwrap(), lookup);
     assert_eq!(database.relay_latest().await.unwrap(), latest, "stale, and verified once");
     let head = SignedHead::open(&latest, database.key()).unwrap();
-    assert_eq!(database.relay_tile(&tile("tile/8/0/000")).await.unwrap().len(), 256 * 32);
     assert_eq!(head.size().get(), 302);
+    for (path, width) in [("tile/8/0/001.p/46", 46), ("tile/8/1/000.p/1", 1)] {
+        let bytes = database.relay_tile(&tile(path)).await.unwrap();
+        assert_eq!(bytes.len(), width * 32, "what a client needs to believe this lookup: {path}");
+    }
     assert!(matches!(refusal(&database, "v1.1.0").await, DatabaseError::Away { .. }));
     assert!(matches!(database.relay_lookup(&version("v1.1.0")).await, Err(DatabaseError::Away { .. })));
 }
@@ -115,8 +118,8 @@ async fn a7_trouble_with_a_proxy_is_not_its_absence() {
 async fn a7_a_folder_can_be_the_database() {
     let (world, disk, folder) = (world(), Disk::new(), tempfile::tempdir().unwrap());
     let server = server();
-    let remote = direct(&server, &Disk::new());
-    remote.lookup(&version("v1.0.0")).await.unwrap();
+    let elsewhere = Disk::new();
+    direct(&server, &elsewhere).lookup(&version("v1.0.0")).await.unwrap();
     let database = SumDb::of(LOG, &world);
     for path in server.seen().iter().map(|seen| seen.path.trim_start_matches("/db/").to_owned()) {
         let file = folder.path().join(&path);
@@ -249,6 +252,21 @@ async fn a_growing_tree_is_followed() {
     assert_eq!(head.size().get(), 340);
     assert_ne!(database.relay_latest().await.unwrap(), before);
     assert!(database.lookup(&version("v1.0.0")).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_old_proof_stands_after_the_tree_has_grown_and_the_database_is_gone() {
+    let (mut server, disk) = (server(), Disk::new());
+    let database = direct(&server, &disk);
+    let record = database.lookup(&version("v1.0.0")).await.unwrap();
+    let mut larger = world();
+    for n in 2..400 {
+        larger.add_library(MODULE, &format!("v1.{n}.0"));
+    }
+    server.change(|site| site.renew(&larger));
+    database.lookup(&version("v1.399.0")).await.unwrap();
+    server.stop();
+    assert_eq!(database.lookup(&version("v1.0.0")).await.unwrap(), record);
 }
 
 #[tokio::test]

@@ -444,3 +444,44 @@ async fn parallel_requests_to_one_host_are_bounded() {
     assert_eq!((done, full), (8, 4));
     assert!(server.connections() <= 2, "{}", server.connections());
 }
+
+#[tokio::test]
+async fn http2_is_spoken_where_it_is_offered_and_one_connection_carries_all() {
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let identity = Identity::new(&["localhost"], None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (count, tls) = (std::sync::Arc::clone(&connections), identity.acceptor_for(&[b"h2"]));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let stream = TokioIo::new(tls.accept(stream).await.unwrap());
+            let answer = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                let body =
+                    Bytes::from(format!("{:?} {}", request.version(), request.uri().path()).repeat(1_000));
+                Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(body)))
+            });
+            tokio::spawn(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(stream, answer),
+            );
+        }
+    });
+    let named = vec![HostPort::parse(&format!("localhost:{port}")).unwrap()];
+    let egress =
+        Egress::new(Config { named, ca_file: Some(identity.ca_file()), ..Config::default() }).unwrap();
+    fetch(&egress, request(&format!("https://localhost:{port}/first"))).await.unwrap();
+    let tasks: Vec<_> = (0..50)
+        .map(|n| {
+            let (egress, request) = (egress.clone(), request(&format!("https://localhost:{port}/{n}")));
+            tokio::spawn(async move { fetch(&egress, request).await.unwrap() })
+        })
+        .collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap().1, format!("HTTP/2.0 /{n}").repeat(1_000));
+    }
+    assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
