@@ -246,7 +246,7 @@ async fn a_growing_tree_is_followed() {
     for n in 2..40 {
         larger.add_library(MODULE, &format!("v1.{n}.0"));
     }
-    server.change(|site| site.renew(&larger));
+    server.change(|site| site.publish(&larger));
     database.lookup(&version("v1.39.0")).await.unwrap();
     let head = database.verified_head().await.unwrap().unwrap();
     assert_eq!(head.size().get(), 340);
@@ -263,7 +263,7 @@ async fn an_old_proof_stands_after_the_tree_has_grown_and_the_database_is_gone()
     for n in 2..400 {
         larger.add_library(MODULE, &format!("v1.{n}.0"));
     }
-    server.change(|site| site.renew(&larger));
+    server.change(|site| site.publish(&larger));
     database.lookup(&version("v1.399.0")).await.unwrap();
     server.stop();
     assert_eq!(database.lookup(&version("v1.0.0")).await.unwrap(), record);
@@ -344,7 +344,7 @@ async fn a_missing_partial_tile_is_cut_from_the_full_one() {
     }
     let database = direct(&server, &disk);
     database.relay_latest().await.unwrap();
-    server.change(|site| site.renew(&grown));
+    server.change(|site| site.publish(&grown));
     server.fault("/001.p/", Fault::Status(404));
     // Under the old head a width of 46 is right, though the database has only the full tile left.
     assert_eq!(database.relay_tile(&tile("tile/8/0/001.p/46")).await.unwrap().len(), 46 * 32);

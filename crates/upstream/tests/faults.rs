@@ -219,7 +219,8 @@ async fn hostile_h10_certificates() {
         match upstream.go_mod(&version("v1.0.0")).await {
             Ok(_) => assert!(fine, "{flaw:?}"),
             Err(error) => {
-                assert!(!fine && matches!(error, Error::Trouble { status: None, .. }), "{flaw:?}: {error}")
+                assert!(!fine, "{flaw:?}: {error}");
+                assert!(matches!(error, Error::Trouble { status: None, .. }), "{flaw:?}: {error:?}");
             }
         }
     }

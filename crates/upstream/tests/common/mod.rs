@@ -52,7 +52,7 @@ impl Disk {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = modkeep_store::Config { path: folder.path().to_owned(), min_free: MinFree::Bytes(0) };
-        Self { store: Store::open(config, Arc::new(SystemClock::default())).unwrap(), folder }
+        Self { store: Store::open(config, Arc::new(SystemClock)).unwrap(), folder }
     }
 
     pub(crate) fn scratch(&self) -> Scratch {
