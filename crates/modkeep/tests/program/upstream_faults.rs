@@ -184,7 +184,7 @@ fn hostile_h05_a_throttling_upstream_is_left_alone_and_stored_content_served() {
 fn hostile_h07_bytes_that_contradict_the_database_are_evidence_and_never_served() {
     let world = ModuleWorld::every_kind();
     let upstream = upstream_of(&world);
-    let setup = mirror_of(&upstream);
+    let setup = mirror_of(&upstream).with("MODKEEP_ORIGIN_ABSENT_TTL", "1s");
     let modkeep = setup.serve();
     let forged =
         ModuleWorld::new().add("birds.example/finch", "v0.9.0", &[("go.mod", b"module evil\n")]).clone();
