@@ -72,3 +72,63 @@ impl Hot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::answer::{CacheOutcome, Object};
+
+    fn answer(bytes: usize, object: Object, stale: Option<Duration>) -> Answer {
+        Answer {
+            body: Body::Bytes(Bytes::from(vec![b'x'; bytes])),
+            object,
+            etag: Bytes::from_static(b"\"e\""),
+            modified: None,
+            stale,
+            cache: CacheOutcome::Hit,
+        }
+    }
+
+    fn memory(cache_bytes: u64) -> Hot {
+        Hot::new(Config { cache_bytes, ..Config::default() })
+    }
+
+    #[test]
+    fn what_never_changes_stays_and_what_changes_goes_in_time() {
+        let hot = memory(1 << 20);
+        let (now, minute) = (Instant::now(), Duration::from_mins(1));
+        hot.put("m/@v/v1.0.0.info".into(), &answer(40, Object::Info, None), None);
+        hot.put("m/@v/list".into(), &answer(40, Object::List, None), Some(now + minute));
+        for (path, after, found) in [
+            ("m/@v/v1.0.0.info", minute * 1_000_000, true),
+            ("m/@v/list", minute / 2, true),
+            ("m/@v/list", minute, false),
+            ("m/@v/v1.0.1.info", Duration::ZERO, false),
+        ] {
+            assert_eq!(hot.get(path, now + after).is_some(), found, "{path} after {after:?}");
+        }
+    }
+
+    #[test]
+    fn stale_and_large_answers_are_not_kept() {
+        let hot = memory(1 << 20);
+        hot.put("m/@v/list".into(), &answer(40, Object::List, Some(Duration::ZERO)), None);
+        hot.put("m/@v/v1.0.0.zip".into(), &answer((64 << 10) + 1, Object::Zip, None), None);
+        assert_eq!(hot.bytes(), 0);
+        hot.put("m/@v/v1.0.1.zip".into(), &answer(64 << 10, Object::Zip, None), None);
+        assert!(hot.bytes() > 64 << 10, "D13: zips up to 64 KiB are");
+    }
+
+    #[test]
+    fn the_memory_is_bounded_whatever_is_asked() {
+        let hot = memory(4 << 20);
+        for version in 0..100_000 {
+            hot.put(format!("example.com/m/@v/v1.0.{version}.info"), &answer(120, Object::Info, None), None);
+        }
+        assert!(hot.bytes() <= 4 << 20, "{}", hot.bytes());
+    }
+}

@@ -11,12 +11,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use modkeep_fetch::{Failure, Fetch, FreshAnswer, Got, How, Reach, Subject};
+use modkeep_module::VersionOrQuery;
 use modkeep_module::goproxy::{Ask, Request};
-use modkeep_module::{ModulePath, Query, VersionOrQuery};
 use modkeep_store::{Sha256Sum, StoredFile};
 
 pub use answer::{Answer, Body, CacheOutcome, Object};
@@ -98,22 +98,13 @@ impl Mirror {
                 Ok(self.changing(&request, Object::Latest, answer, reach))
             }
             (Ask::Info(VersionOrQuery::Query(query)), None) => {
-                let answer = self.query(module, query, reach).await?;
+                let answer = fetch.query(module, query, reach).await?;
                 Ok(self.changing(&request, Object::QueryInfo, answer, reach))
             }
             (Ask::Info(VersionOrQuery::Version(version)) | Ask::Mod(version) | Ask::Zip(version), None) => {
                 let reason = format!("{version} does not fit, and passed the door").into();
                 Err(Failure::Internal { subject: Subject::module(module), reason })
             }
-        }
-    }
-
-    /// A query; three words of the go command's are no revisions (P-35).
-    async fn query(&self, module: &ModulePath, query: &Query, reach: Reach) -> Result<FreshAnswer, Failure> {
-        match query.as_str() {
-            "latest" => self.0.fetch.latest(module, reach).await,
-            "upgrade" | "patch" => Err(needs_current(module, query)),
-            _ => self.0.fetch.query(module, query, reach).await,
         }
     }
 
@@ -143,16 +134,6 @@ impl Mirror {
             self.0.hot.put(request.to_path(), &answer, Some(fresh.fresh_until));
         }
         answer
-    }
-}
-
-/// P-35: these two mean "compared with what you have now", which only the go command knows.
-fn needs_current(module: &ModulePath, query: &Query) -> Failure {
-    Failure::NoSuchVersion {
-        subject: Subject::query(module, query),
-        asked_ago: Duration::ZERO,
-        newest: None,
-        said: "this query needs the version that you have now; ask for a version or for latest".into(),
     }
 }
 
