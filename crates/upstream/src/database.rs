@@ -219,7 +219,8 @@ impl Database {
     }
 
     /// The operator has looked at the evidence and wants the database used again. The head verified first
-    /// stays; if the other history shows up once more, the database stops once more.
+    /// stays; if the other history shows up once more, the database stops once more. A restart of the
+    /// program resumes as well, with the same saved head.
     pub fn resume(&self) {
         *lock(&self.0.stopped) = None;
     }

@@ -5,6 +5,7 @@ mod common;
 
 use common::{Disk, MODULE, egress, patience, version, world};
 use modkeep_egress::Egress;
+use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_store::EvidenceKind;
 use modkeep_testkit::upstream::Fault;
 use modkeep_testkit::{Lie, Site, SumDb, Upstream as Server};
@@ -130,6 +131,29 @@ async fn a7_a_folder_can_be_the_database() {
     let local = client(&gosumdb, "off", egress(&[]), &disk);
     assert!(local.lookup(&version("v1.0.0")).await.is_ok());
     assert!(matches!(refusal(&local, "v1.1.0").await, DatabaseError::NotFound { .. }));
+}
+
+/// Golden data: real heads, lookups and tiles of the public database, under its real key.
+#[tokio::test]
+async fn the_public_database_is_believed_from_a_folder() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/public-log");
+    let disk = Disk::new();
+    let database = client(&format!("sum.golang.org file://{folder}"), "off", egress(&[]), &disk);
+    let head = SignedHead::open(&database.relay_latest().await.unwrap(), database.key()).unwrap();
+    assert_eq!(head.size().get(), 70_483_086);
+    for (module, version, id) in [
+        ("golang.org/x/text", "v0.43.0", 67_536_029),
+        ("rsc.io/quote", "v1.5.2", 942),
+        ("github.com/BurntSushi/toml", "v0.3.1", 229),
+        ("github.com/dgrijalva/jwt-go", "v3.2.0+incompatible", 302),
+    ] {
+        let version =
+            ModuleVersion::new(ModulePath::parse(module).unwrap(), Version::parse(version).unwrap()).unwrap();
+        assert_eq!(database.lookup(&version).await.unwrap().id().get(), id, "{version}");
+        let answer = database.relay_lookup(&version).await.unwrap();
+        assert!(answer.starts_with(format!("{id}\n{module} ").as_bytes()), "{version}");
+    }
+    assert!(database.is_stopped().is_none());
 }
 
 #[tokio::test]
