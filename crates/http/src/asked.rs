@@ -16,6 +16,10 @@ static DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-modul
 /// What a request's fields ask for. No other field is ever looked at: not those that claim another method, address,
 /// host or user (A14 to A16).
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each thing that a field asks for; they are independent"
+)]
 pub(crate) struct Asked<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// `HEAD`: the same answer without its body.
@@ -32,6 +36,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) html: bool,
     /// Whether the fields break their limits: 431.
     pub(crate) too_large: bool,
+    /// `Transfer-Encoding` is there: hyper hides a `Content-Length` beside it, so that alone is refused (A12).
+    pub(crate) chunked: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -47,6 +53,7 @@ impl<'a> Asked<'a> {
             json: false,
             html: false,
             too_large: headers.len() > HEADERS_MAX,
+            chunked: false,
         };
         let mut bytes = 0;
         for (name, value) in headers {
@@ -68,14 +75,11 @@ impl<'a> Asked<'a> {
             let wanted = value.as_bytes();
             self.json |= holds(wanted, b"application/json") || holds(wanted, b"application/problem+json");
             self.html |= holds(wanted, b"text/html");
+        } else if *name == header::TRANSFER_ENCODING {
+            self.chunked = true;
         } else if *name == DISABLE_MODULE_FETCH {
             self.no_fetch |= is_true(value.as_bytes());
         }
-    }
-
-    /// Whether nothing but the path matters, so that a hot answer can be given as it is.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.range.is_none() && !self.conditional && !self.no_fetch && !self.too_large
     }
 }
 
@@ -107,7 +111,8 @@ mod tests {
             ("accept-encoding", "gzip"),
         ]);
         let asked = Asked::read(&Method::GET, &headers);
-        assert!(asked.is_plain() && asked.gzip && !asked.head);
+        assert!(asked.gzip && !asked.head && !asked.no_fetch && !asked.conditional && !asked.too_large);
+        assert!(asked.range.is_none());
     }
 
     #[test]
@@ -135,7 +140,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         for at in 0..=HEADERS_MAX {
             assert!(!Asked::read(&Method::GET, &headers).too_large);
-            headers.append(HeaderName::from_bytes(format!("x-{at}").as_bytes()).unwrap(), "1".parse().unwrap());
+            headers
+                .append(HeaderName::from_bytes(format!("x-{at}").as_bytes()).unwrap(), "1".parse().unwrap());
         }
         assert!(Asked::read(&Method::GET, &headers).too_large);
         let large = fields(&[("x", &"a".repeat(HEADERS_MAX_BYTES))]);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use modkeep_fetch::{Absent, Authority, Failure, Subject};
 use modkeep_module::Version;
+use modkeep_sumdb::RelayError;
 
 /// Lines from the second on are no wider.
 const COLUMNS_MAX: usize = 76;
@@ -47,10 +48,12 @@ pub(crate) enum Code {
     Stopping,
     Internal,
     BadRequest,
+    BadFraming,
     NotAModule,
     NoSuchPage,
     BadMethod,
     TooLong,
+    HeadersTooLarge,
     BadRange,
 }
 
@@ -100,7 +103,7 @@ macro_rules! rows {
 }
 
 /// In the order of [`Code`].
-static ROWS: [Row; 27] = rows! {
+static ROWS: [Row; 29] = rows! {
     NoSuchVersion "no-such-version" "There is no such version"
         "Every source this mirror may ask answered, and none has this version or branch of the module."
         "If you have just pushed the tag, run the same command again in a minute: the answer is remembered that long, and an exact version is then asked for anew."
@@ -157,14 +160,18 @@ static ROWS: [Row; 27] = rows! {
     BadRequest "bad-request" "The request is malformed"
         "The path is not one that the go command sends: it has empty or dot elements, a wrong escape, or bytes that no module path can have."
         "In module paths and versions every capital letter is written as ! and its small letter.";
+    BadFraming "bad-framing" "The request's end is ambiguous"
+        "The request announces a body in chunks, which no question to this mirror has. Somebody on the way may read it differently, so it is not answered and the connection is closed.";
     NotAModule "not-a-module-path" "That can be no module"
         "The path breaks a rule for module paths or versions, so no module of that name can exist anywhere.";
     NoSuchPage "no-such-page" "There is no such page"
         "Modules are under /MODULE/@v/; the setup of your machine is on the front page.";
     BadMethod "method" "Only GET and HEAD"
         "This mirror is read with GET and HEAD. It is no forward proxy.";
-    TooLong "too-long" "The request is too long"
-        "An address may have 4,096 bytes, and all header fields together 16 KiB in at most 64 fields.";
+    TooLong "too-long" "The address is too long"
+        "An address may have 4,096 bytes; a module path 1,024.";
+    HeadersTooLarge "headers-too-large" "The header fields are too large"
+        "All header fields together may have 16 KiB, in at most 64 fields.";
     BadRange "range" "The range lies outside"
         "The Range field asks for bytes behind the end of the file.";
 };
@@ -215,11 +222,10 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and("This mirror keeps nothing that cannot be checked. Private module?")
                 .and(format!("You: go env -w GOPRIVATE={}", subject.module))
         }
-        Failure::NotCached { subject } => Words::new(format!(
-            "{} is not cached here, and this address never fetches.",
-            name(subject)
-        ))
-        .and(format!("To fetch: GOPROXY={base}")),
+        Failure::NotCached { subject } => {
+            Words::new(format!("{} is not cached here, and this address never fetches.", name(subject)))
+                .and(format!("To fetch: GOPROXY={base}"))
+        }
         Failure::Offline { subject, here } => {
             Words::new(format!("this mirror has no source to ask and lacks {}.", name(subject)))
                 .and_if(here_line("Here: ", here))
@@ -270,15 +276,8 @@ fn words_of_trouble(failure: &Failure, request: &str) -> Words {
             Words::new(format!("{}: still fetching after {}.", name(subject), span(*waited)))
                 .and("The fetch goes on; run the same command again in about 1 min.")
         }
-        Failure::LogDown { log, .. } => {
-            Words::new(format!("the checksum database {log} does not answer us."))
-                .and("Modules already in your go.sum still build. We ask again by ourselves.")
-        }
-        Failure::LogInconsistent { log, size, .. } => Words::new(format!(
-            "{log} showed us a tree that does not extend the one we verified at size {size}."
-        ))
-        .and("Lookups are stopped on purpose, and operators are alerted.")
-        .and("Do not set GOSUMDB=off."),
+        Failure::LogDown { log, .. } => log_down(log),
+        Failure::LogInconsistent { log, size, .. } => log_inconsistent(log, *size),
         Failure::LogPrivate { subject, .. } => Words::new(format!(
             "{} is private here and is not looked up in any public checksum database.",
             name(subject)
@@ -306,6 +305,33 @@ fn words_of_trouble(failure: &Failure, request: &str) -> Words {
     }
 }
 
+/// What to say about what the relay of checksum databases refuses.
+pub(crate) fn words_of_relay(error: &RelayError, base: &str, request: &str) -> Words {
+    match error {
+        RelayError::UnknownDatabase | RelayError::Malformed { .. } | RelayError::NoSuchTile { .. } => {
+            Words::new(format!("{error}."))
+        }
+        RelayError::NotCached { log } => {
+            Words::new(format!("this part of {log} is not cached here, and this address never fetches."))
+                .and(format!("To fetch: GOPROXY={base}"))
+        }
+        RelayError::Down { log, .. } => log_down(log),
+        RelayError::Inconsistent { log, size } => log_inconsistent(log, *size),
+        RelayError::Lookup(failure) => words(failure, base, request),
+    }
+}
+
+fn log_down(log: &str) -> Words {
+    Words::new(format!("the checksum database {log} does not answer us."))
+        .and("Modules already in your go.sum still build. We ask again by ourselves.")
+}
+
+fn log_inconsistent(log: &str, size: u64) -> Words {
+    Words::new(format!("{log} showed us a tree that does not extend the one we verified at size {size}."))
+        .and("Lookups are stopped on purpose, and operators are alerted.")
+        .and("Do not set GOSUMDB=off.")
+}
+
 /// What we say when there is nothing to explain: the log holds it under this id.
 pub(crate) fn our_fault(request: &str) -> Words {
     Words::new("our fault. Nothing is wrong with your module.")
@@ -330,7 +356,7 @@ fn newest_line(newest: Option<&Version>, asked_ago: Duration) -> String {
 }
 
 fn again_line(asked_ago: Duration) -> String {
-    let rest = Duration::from_secs(60).saturating_sub(asked_ago).max(Duration::from_secs(1));
+    let rest = Duration::from_mins(1).saturating_sub(asked_ago).max(Duration::from_secs(1));
     format!("Just pushed the tag? Run the same command again in {}.", span(rest))
 }
 
@@ -398,14 +424,13 @@ pub(crate) fn text(class: &str, code: Code, words: &Words, base: &str) -> String
     let link = format!("{base}/e/{}", code.name());
     // The name in the first line is allowed on top of the limit.
     let room = TEXT_BYTES_MAX + first.len().min(SUBJECT_BYTES_MAX) - link.len().min(TEXT_BYTES_MAX) - 1;
-    let mut lines = 1;
-    for line in words.then.iter().flat_map(|line| wrap(&printable(line))) {
-        if lines == LINES_MAX - 1 || text.len() + line.len() + 1 > room {
+    let further = words.then.iter().flat_map(|line| wrap(&printable(line)));
+    for line in further.take(LINES_MAX - 2) {
+        if text.len() + line.len() + 1 > room {
             break;
         }
         text.push_str(&line);
         text.push('\n');
-        lines += 1;
     }
     text.push_str(&link);
     text.push('\n');
@@ -475,4 +500,168 @@ fn wrap(line: &str) -> Vec<String> {
     }
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use modkeep_module::{H1, ModulePath};
+    use modkeep_store::FileKind;
+
+    use super::*;
+    use crate::status;
+
+    const BASE: &str = "https://mirror.example";
+    const REQUEST: &str = "01JD3X7Z2MA";
+
+    fn asked_about(module: &str) -> Subject {
+        Subject { module: ModulePath::parse(module).unwrap(), version: Some(Arc::from("v1.4.0")) }
+    }
+
+    fn here() -> Vec<Version> {
+        ["v1.8.2", "v1.8.1", "v1.7.0"].iter().map(|version| Version::parse(version).unwrap()).collect()
+    }
+
+    /// One of each failure, about this module.
+    fn failures(module: &str) -> Vec<Failure> {
+        let (subject, host) = (asked_about(module), Arc::<str>::from("proxy.example"));
+        let reason: Arc<str> = Arc::from("a reason that goes on and on ".repeat(20));
+        let log: Arc<str> = Arc::from("sum.example");
+        let wait = Duration::from_secs(40);
+        vec![
+            Failure::NoSuchVersion {
+                subject: subject.clone(),
+                asked_ago: Duration::from_secs(12),
+                newest: Some(here()[0].clone()),
+                said: Arc::from("unknown revision v1.4.0"),
+            },
+            Failure::NoSuchModule {
+                subject: subject.clone(),
+                asked_ago: wait,
+                why: Absent::AtEverySource,
+                said: reason.clone(),
+            },
+            Failure::NoSuchModule {
+                subject: subject.clone(),
+                asked_ago: wait,
+                why: Absent::DirectoryOf(ModulePath::parse("example.com/m").unwrap()),
+                said: Arc::from(""),
+            },
+            Failure::Unlisted { subject: subject.clone(), database: log.clone(), said: reason.clone() },
+            Failure::NotCached { subject: subject.clone() },
+            Failure::Offline { subject: subject.clone(), here: here() },
+            Failure::Checksum {
+                subject: subject.clone(),
+                file: FileKind::Zip,
+                recorded: Arc::from(H1::of_go_mod(b"a").to_string()),
+                received: H1::of_go_mod(b"b"),
+                authority: Authority::Database { log: log.clone(), record_id: 41_020_733 },
+                source_name: host.clone(),
+            },
+            Failure::BadContent { subject: subject.clone(), reason: reason.clone() },
+            Failure::BadAnswer {
+                subject: subject.clone(),
+                source_name: host.clone(),
+                reason: reason.clone(),
+            },
+            Failure::TooLarge { subject: subject.clone(), limit: 500 << 20 },
+            Failure::OriginDown {
+                subject: subject.clone(),
+                host: host.clone(),
+                reason: reason.clone(),
+                here: here(),
+            },
+            Failure::OriginLimit { subject: subject.clone(), host, retry_after: wait },
+            Failure::Busy { subject: subject.clone(), retry_after: wait },
+            Failure::StillFetching { subject: subject.clone(), waited: Duration::from_secs(50) },
+            Failure::LogDown { subject: subject.clone(), log: log.clone(), reason: reason.clone() },
+            Failure::LogInconsistent { subject: subject.clone(), log: log.clone(), size: 45_752_995 },
+            Failure::LogPrivate { subject: subject.clone(), log },
+            Failure::Storage { subject: subject.clone(), reason: reason.clone() },
+            Failure::Corrupt { subject: subject.clone() },
+            Failure::Stopping { subject: subject.clone() },
+            Failure::Internal { subject, reason },
+        ]
+    }
+
+    /// The rules of user-experience.md section 8 and of the go command's own reading.
+    fn lint(text: &str, code: Code, names: usize) {
+        let lines: Vec<&str> = text.lines().collect();
+        assert!((2..=8).contains(&lines.len()), "{text}");
+        assert!(text.ends_with('\n') && lines.iter().all(|line| !line.trim().is_empty()), "{text}");
+        assert!(text.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{text}");
+        let class = status::class(status::status(code));
+        assert!(lines[0].starts_with(&format!("{class}: ")), "{text}");
+        assert!(lines[0].ends_with(&format!(" [{}]", code.name())), "{text}");
+        assert_eq!(lines.last().copied(), Some(format!("{BASE}/e/{}", code.name()).as_str()));
+        assert!(text.len() <= TEXT_BYTES_MAX + names, "{} bytes:\n{text}", text.len());
+        for line in &lines[1..] {
+            // A word that is copied stays whole, however long a name is in it.
+            assert!(line.len() <= COLUMNS_MAX || !line.contains(' ') || names > 0, "{}: {line}", line.len());
+        }
+    }
+
+    #[test]
+    fn every_failure_has_a_text_that_keeps_the_rules() {
+        for failure in failures("github.com/acme/widget") {
+            let code = status::code(&failure);
+            let words = words(&failure, BASE, REQUEST);
+            let text = text(status::class(status::status(code)), code, &words, BASE);
+            lint(&text, code, 0);
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_and_the_rest_still_fits() {
+        let module = format!("example.com/{}", vec!["a".repeat(200); 5].join("/"));
+        for failure in failures(&module) {
+            let code = status::code(&failure);
+            let words = words(&failure, BASE, REQUEST);
+            let text = text(status::class(status::status(code)), code, &words, BASE);
+            lint(&text, code, SUBJECT_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_text_reads_as_the_catalogue_says() {
+        let failure = &failures("github.com/acme/widget")[0];
+        let text = text("not found", Code::NoSuchVersion, &words(failure, BASE, REQUEST), BASE);
+        assert_eq!(
+            text,
+            "not found: github.com/acme/widget has no version v1.4.0. [no-such-version]\n\
+             Newest: v1.8.2. The source was asked 12 s ago.\n\
+             The source says: unknown revision v1.4.0\n\
+             Just pushed the tag? Run the same command again in 48 s.\n\
+             https://mirror.example/e/no-such-version\n"
+        );
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_their_codes_and_have_pages() {
+        let mut names = std::collections::BTreeSet::new();
+        for (place, row) in ROWS.iter().enumerate() {
+            assert_eq!(row.code.index(), place, "{}", row.name);
+            assert!(names.insert(row.name), "{} stands twice", row.name);
+            assert_eq!(Code::named(row.name), Some(row.code));
+            assert!(!row.title.is_empty() && !row.page.is_empty(), "{}", row.name);
+            assert!(row.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
+        }
+    }
+
+    #[test]
+    fn what_outsiders_write_is_escaped() {
+        let words = Words::new("a\u{1b}[31m\r\nb\u{202e}").and("\u{435}xample");
+        let text = text("bad request", Code::BadRequest, &words, BASE);
+        lint(&text, Code::BadRequest, 0);
+        assert!(text.contains("\\u{1b}[31m") && text.contains("\\u{435}xample"), "{text}");
+        let json = json(400, Code::BadRequest, &words, BASE, REQUEST);
+        assert!(json.contains("\\u001b[31m") && json.is_ascii(), "{json}");
+    }
+
+    #[test]
+    fn hostile_u8_a_flood_of_words_is_cut() {
+        let words = (0..50).fold(Words::new("x".repeat(100)), |words, _| words.and("word ".repeat(100)));
+        lint(&text("internal", Code::Internal, &words, BASE), Code::Internal, 100);
+    }
 }

@@ -17,15 +17,26 @@ const LEVEL: Compression = Compression::new(6);
 
 /// Twins by the entity tag of their originals, which names content and so never goes stale.
 #[derive(Debug)]
-pub(crate) struct Twins(Cache<Bytes, Option<Bytes>, ByBytes>);
+pub(crate) struct Twins(Cache<Bytes, Kept, ByBytes>);
+
+/// What is remembered of a text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Kept {
+    Twin(Bytes),
+    DoesNotPay,
+}
 
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<Bytes, Option<Bytes>> for ByBytes {
-    fn weight(&self, tag: &Bytes, twin: &Option<Bytes>) -> u64 {
+impl Weighter<Bytes, Kept> for ByBytes {
+    fn weight(&self, tag: &Bytes, kept: &Kept) -> u64 {
+        let twin = match kept {
+            Kept::Twin(twin) => twin.len(),
+            Kept::DoesNotPay => 0,
+        };
         // 64 bytes are about what the cache spends on an entry.
-        (tag.len() + twin.as_ref().map_or(0, Bytes::len) + 64) as u64
+        (tag.len() + twin + 64) as u64
     }
 }
 
@@ -36,16 +47,16 @@ impl Twins {
         Self(Cache::with_weighter(texts, bytes, ByBytes))
     }
 
-    /// The remembered twin: `None` when nothing is remembered, `Some(None)` when none pays.
-    pub(crate) fn remembered(&self, tag: &Bytes) -> Option<Option<Bytes>> {
+    /// What is remembered of the text of this tag.
+    pub(crate) fn remembered(&self, tag: &Bytes) -> Option<Kept> {
         self.0.get(tag)
     }
 
     /// Makes the twin of `text`, or finds that it does not pay, and remembers either.
-    pub(crate) fn make(&self, tag: &Bytes, text: &[u8]) -> Option<Bytes> {
-        let twin = compress(text);
-        self.0.insert(tag.clone(), twin.clone());
-        twin
+    pub(crate) fn make(&self, tag: &Bytes, text: &[u8]) -> Kept {
+        let kept = compress(text).map_or(Kept::DoesNotPay, Kept::Twin);
+        self.0.insert(tag.clone(), kept.clone());
+        kept
     }
 }
 
@@ -93,9 +104,9 @@ mod tests {
         let twins = Twins::new(1 << 20);
         let (tag, text) = (Bytes::from_static(b"\"t\""), "v1.2.3\n".repeat(1000));
         assert_eq!(twins.remembered(&tag), None);
-        let twin = twins.make(&tag, text.as_bytes()).unwrap();
+        let Kept::Twin(twin) = twins.make(&tag, text.as_bytes()) else { panic!("a list pays") };
         assert!(twin.len() < text.len() / 10);
-        assert_eq!(twins.remembered(&tag), Some(Some(twin.clone())));
+        assert_eq!(twins.remembered(&tag), Some(Kept::Twin(twin.clone())));
         let mut unpacked = String::new();
         flate2::read::GzDecoder::new(&twin[..]).read_to_string(&mut unpacked).unwrap();
         assert_eq!(unpacked, text);
@@ -113,8 +124,8 @@ mod tests {
         };
         let noise: Vec<u8> = (0..4096).map(|_| next()).collect();
         let tag = Bytes::from_static(b"\"n\"");
-        assert_eq!(twins.make(&tag, &noise), None);
-        assert_eq!(twins.remembered(&tag), Some(None));
+        assert_eq!(twins.make(&tag, &noise), Kept::DoesNotPay);
+        assert_eq!(twins.remembered(&tag), Some(Kept::DoesNotPay));
     }
 
     #[test]

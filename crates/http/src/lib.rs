@@ -1,6 +1,28 @@
 //! The edge: the only room that knows routes, headers and status codes.
+//!
+//! [`Service`] answers requests and can be mounted into any tower or hyper program; [`Server`] puts it on sockets;
+//! [`Admin`] is what operators and their Prometheus see. A failure of any room below becomes a status in `status`,
+//! and words in `catalogue`, and nowhere else.
 
+mod admin;
+mod asked;
 pub mod body;
+mod catalogue;
+mod conditional;
+mod door;
+mod gzip;
+pub mod metrics;
+mod pages;
+mod probes;
+mod refuse;
+mod representation;
 pub mod serve;
+mod service;
+mod status;
 
+pub use admin::Admin;
 pub use body::Body;
+pub use metrics::Metrics;
+pub use probes::{Health, Probes};
+pub use serve::Server;
+pub use service::{AccessLog, Answering, Config, Faces, Service};

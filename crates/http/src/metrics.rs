@@ -254,7 +254,7 @@ impl Tables {
             MetricType::Histogram,
         )?;
         for (k, kind) in KINDS.iter().enumerate() {
-            let bounds = BOUNDS_US.iter().map(|&bound| bound as f64 / 1e6).chain([f64::MAX]);
+            let bounds = BOUNDS_US.iter().map(|&bound| bound as f64 / 1e6).chain([f64::INFINITY]);
             let places = (0..=BOUNDS_US.len()).map(|bucket| k * (BOUNDS_US.len() + 1) + bucket);
             let buckets: Vec<(f64, u64)> =
                 bounds.zip(places.map(|place| self.sum(|shard| &shard.durations[place]))).collect();
@@ -315,12 +315,8 @@ struct Connections(Arc<Crowd>);
 
 impl Collector for Connections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let open = encoder.encode_descriptor(
-            "http_connections",
-            "Connections open now",
-            None,
-            MetricType::Gauge,
-        )?;
+        let open =
+            encoder.encode_descriptor("http_connections", "Connections open now", None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(self.0.connections()).unwrap_or(i64::MAX)).encode(open)?;
         let mut hits =
             encoder.encode_descriptor("limit_hit", "How often a limit was hit", None, MetricType::Counter)?;

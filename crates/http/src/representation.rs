@@ -13,11 +13,12 @@ use http::header::{self, HeaderMap};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use modkeep_mirror::{Answer, Object};
 use modkeep_sumdb::{RelayAnswer, RelayObject};
+use sha2::{Digest as _, Sha256};
 
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::conditional::{Part, not_modified, part, range_stands};
-use crate::gzip::{INLINE_MAX_BYTES, Twins, WORTHWHILE_BYTES};
+use crate::gzip::{INLINE_MAX_BYTES, Kept, Twins, WORTHWHILE_BYTES};
 
 /// How one kind of object is sent.
 #[derive(Debug)]
@@ -34,35 +35,53 @@ pub(crate) struct Manner {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const OCTETS: &str = "application/octet-stream";
 const FOREVER: &str = "public, max-age=31536000, immutable";
 const MINUTE_THEN_STALE: &str = "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400";
 const DAY: &str = "public, max-age=86400";
 const MINUTE: &str = "public, max-age=60";
 
-const fn manner(content_type: &'static str, cache_control: &'static str) -> Manner {
-    Manner {
-        content_type: HeaderValue::from_static(content_type),
-        cache_control: HeaderValue::from_static(cache_control),
-        compress: false,
-        ranges: false,
-        varies_by_reach: false,
+impl Manner {
+    const fn new(content_type: &'static str, cache_control: &'static str) -> Self {
+        Self {
+            content_type: HeaderValue::from_static(content_type),
+            cache_control: HeaderValue::from_static(cache_control),
+            compress: false,
+            ranges: false,
+            varies_by_reach: false,
+        }
+    }
+
+    const fn compressed(mut self) -> Self {
+        self.compress = true;
+        self
+    }
+
+    const fn in_ranges(mut self) -> Self {
+        self.ranges = true;
+        self
+    }
+
+    const fn varying_by_reach(mut self) -> Self {
+        self.varies_by_reach = true;
+        self
     }
 }
 
-static LIST: Manner = Manner { compress: true, varies_by_reach: true, ..manner(TEXT, MINUTE_THEN_STALE) };
-static QUERY: Manner = Manner { compress: true, varies_by_reach: true, ..manner(JSON, MINUTE_THEN_STALE) };
-static INFO: Manner = Manner { compress: true, ..manner(JSON, FOREVER) };
-static MOD: Manner = Manner { compress: true, ..manner(TEXT, FOREVER) };
-static ZIP: Manner = Manner { ranges: true, ..manner("application/zip", FOREVER) };
-static SUPPORTED: Manner = manner(TEXT, DAY);
-static HEAD: Manner = manner(TEXT, MINUTE);
-static LOOKUP: Manner = manner(TEXT, DAY);
-static HASHES: Manner = manner("application/octet-stream", FOREVER);
-static PARTIAL_HASHES: Manner = manner("application/octet-stream", DAY);
-static RECORDS: Manner = Manner { compress: true, ..manner("application/octet-stream", FOREVER) };
-static PARTIAL_RECORDS: Manner = Manner { compress: true, ..manner("application/octet-stream", DAY) };
+static LIST: Manner = Manner::new(TEXT, MINUTE_THEN_STALE).compressed().varying_by_reach();
+static QUERY: Manner = Manner::new(JSON, MINUTE_THEN_STALE).compressed().varying_by_reach();
+static INFO: Manner = Manner::new(JSON, FOREVER).compressed();
+static MOD: Manner = Manner::new(TEXT, FOREVER).compressed();
+static ZIP: Manner = Manner::new("application/zip", FOREVER).in_ranges();
+static SUPPORTED: Manner = Manner::new(TEXT, DAY);
+static TREE_HEAD: Manner = Manner::new(TEXT, MINUTE);
+static LOOKUP: Manner = Manner::new(TEXT, DAY);
+static HASHES: Manner = Manner::new(OCTETS, FOREVER);
+static PARTIAL_HASHES: Manner = Manner::new(OCTETS, DAY);
+static RECORDS: Manner = Manner::new(OCTETS, FOREVER).compressed();
+static PARTIAL_RECORDS: Manner = Manner::new(OCTETS, DAY).compressed();
 /// A page of the index: it grows at its end, so its next reader wants it anew.
-pub(crate) static INDEX: Manner = Manner { compress: true, ..manner("application/x-ndjson", "public, max-age=10") };
+pub(crate) static INDEX: Manner = Manner::new("application/x-ndjson", "public, max-age=10").compressed();
 
 /// The manner of an object of the GOPROXY protocol (P section 12).
 pub(crate) fn manner_of(object: Object) -> &'static Manner {
@@ -79,7 +98,7 @@ pub(crate) fn manner_of(object: Object) -> &'static Manner {
 pub(crate) fn manner_of_relayed(object: RelayObject) -> &'static Manner {
     match object {
         RelayObject::Supported => &SUPPORTED,
-        RelayObject::Latest => &HEAD,
+        RelayObject::Latest => &TREE_HEAD,
         RelayObject::Lookup => &LOOKUP,
         RelayObject::FullTile => &HASHES,
         RelayObject::PartialTile => &PARTIAL_HASHES,
@@ -156,6 +175,15 @@ pub(crate) enum Twin {
     ToMake(Bytes),
 }
 
+impl From<Kept> for Twin {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Twin(twin) => Self::Ready(twin),
+            Kept::DoesNotPay => Self::None,
+        }
+    }
+}
+
 impl Representation {
     /// Whether, and from where, a compressed twin is to be sent.
     pub(crate) fn twin(&self, asked: &Asked<'_>, twins: &Twins) -> Twin {
@@ -163,12 +191,12 @@ impl Representation {
         if !asked.gzip || !self.manner.compress || text.len() <= WORTHWHILE_BYTES {
             return Twin::None;
         }
-        let twin = match twins.remembered(&self.etag) {
-            Some(twin) => twin,
+        let kept = match twins.remembered(&self.etag) {
+            Some(kept) => kept,
             None if text.len() <= INLINE_MAX_BYTES => twins.make(&self.etag, text),
             None => return Twin::ToMake(text.clone()),
         };
-        twin.map_or(Twin::None, Twin::Ready)
+        Twin::from(kept)
     }
 
     /// The answer: 200, 206, 304, or `None` where the range lies outside.
@@ -207,19 +235,12 @@ impl Representation {
 
     fn is_known(&self, asked: &Asked<'_>, gzip_tag: Option<&Bytes>) -> bool {
         // A copy of either form is current as long as its own tag is.
-        let made;
-        let other = match gzip_tag {
-            Some(tag) => tag,
-            None => {
-                made = gzip_tag_if(self.manner.compress, &self.etag);
-                &made
-            }
-        };
+        let other = gzip_tag.cloned().unwrap_or_else(|| gzip_tag_if(self.manner.compress, &self.etag));
         let since = asked.headers.get(header::IF_MODIFIED_SINCE).map(HeaderValue::as_bytes);
         not_modified(
             asked.headers.get_all(header::IF_NONE_MATCH).iter(),
             since,
-            &[&self.etag, other],
+            &[&self.etag, &other],
             self.modified,
         )
     }
@@ -321,6 +342,19 @@ pub(crate) fn finish(mut response: Response<Body>, asked: &Asked<'_>) -> Respons
 fn gzip_tag(tag: &[u8]) -> Bytes {
     let inner = tag.strip_suffix(b"\"").unwrap_or(tag);
     [inner, b"-gz\""].concat().into()
+}
+
+/// The strong tag of content that has no recorded sum.
+pub(crate) fn content_tag(content: &[u8]) -> Bytes {
+    // Half of SHA-256 is plenty to tell versions of one page apart.
+    let sum = Sha256::digest(content);
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    for byte in &sum[..16] {
+        let _ = std::fmt::Write::write_fmt(&mut tag, format_args!("{byte:02x}"));
+    }
+    tag.push('"');
+    tag.into()
 }
 
 fn gzip_tag_if(compress: bool, tag: &[u8]) -> Bytes {

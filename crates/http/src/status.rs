@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use modkeep_fetch::{Absent, Failure};
+use modkeep_sumdb::RelayError;
 
 use crate::catalogue::Code;
 
@@ -85,9 +86,10 @@ pub(crate) fn status(code: Code) -> StatusCode {
         | Code::Damaged
         | Code::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::BadRequest | Code::BadFraming => StatusCode::BAD_REQUEST,
         Code::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
         Code::TooLong => StatusCode::URI_TOO_LONG,
+        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::BadRange => StatusCode::RANGE_NOT_SATISFIABLE,
     }
 }
@@ -109,10 +111,8 @@ pub(crate) fn class(status: StatusCode) -> &'static str {
 pub(crate) fn keep(failure: &Failure) -> Keep {
     match failure {
         // The name is only absent while the sources are away.
-        Failure::NoSuchModule { why: Absent::DirectoryOf(_), .. } => Keep::Never,
-        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } | Failure::Unlisted { .. } => Keep::Minute,
-        Failure::BadContent { .. } | Failure::TooLarge { .. } => Keep::TenMinutes,
-        Failure::NotCached { .. }
+        Failure::NoSuchModule { why: Absent::DirectoryOf(_), .. }
+        | Failure::NotCached { .. }
         | Failure::Offline { .. }
         | Failure::Checksum { .. }
         | Failure::BadAnswer { .. }
@@ -127,30 +127,45 @@ pub(crate) fn keep(failure: &Failure) -> Keep {
         | Failure::Corrupt { .. }
         | Failure::Stopping { .. }
         | Failure::Internal { .. } => Keep::Never,
+        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } | Failure::Unlisted { .. } => {
+            Keep::Minute
+        }
+        Failure::BadContent { .. } | Failure::TooLarge { .. } => Keep::TenMinutes,
     }
 }
 
 /// `Retry-After` of a failure: when asking again is likely to help (P-75, P-76).
 pub(crate) fn retry_after(failure: &Failure) -> Option<Duration> {
-    let seconds = match failure {
+    match failure {
         Failure::OriginLimit { retry_after, .. } | Failure::Busy { retry_after, .. } => {
-            return Some((*retry_after).max(Duration::from_secs(1)));
+            Some((*retry_after).max(Duration::from_secs(1)))
         }
-        Failure::OriginDown { .. } | Failure::BadAnswer { .. } => 120,
-        Failure::StillFetching { .. } | Failure::Storage { .. } => 60,
-        Failure::LogDown { .. } => 10,
-        Failure::LogInconsistent { .. } => 3600, // an operator must come first
-        Failure::Corrupt { .. } | Failure::Stopping { .. } => 5,
-        Failure::NoSuchVersion { .. }
-        | Failure::NoSuchModule { .. }
-        | Failure::Unlisted { .. }
-        | Failure::NotCached { .. }
-        | Failure::Offline { .. }
-        | Failure::Checksum { .. }
-        | Failure::BadContent { .. }
-        | Failure::TooLarge { .. }
-        | Failure::LogPrivate { .. }
-        | Failure::Internal { .. } => return None,
+        other => usual_wait(code(other)),
+    }
+}
+
+/// The same where nobody said when.
+pub(crate) fn usual_wait(code: Code) -> Option<Duration> {
+    let seconds = match code {
+        Code::OriginDown => 120,
+        Code::StillFetching | Code::Storage | Code::OriginLimit | Code::Busy => 60,
+        Code::LogDown => 10,
+        Code::LogInconsistent => 3600, // an operator must come first
+        Code::Damaged | Code::Stopping => 5,
+        _ => return None,
     };
     Some(Duration::from_secs(seconds))
+}
+
+/// The code of what the relay of checksum databases refuses.
+pub(crate) fn code_of_relay(error: &RelayError) -> Code {
+    match error {
+        RelayError::UnknownDatabase => Code::NoSuchLog,
+        RelayError::Malformed { .. } => Code::BadRequest,
+        RelayError::NoSuchTile { .. } => Code::NoSuchTile,
+        RelayError::NotCached { .. } => Code::NotCached,
+        RelayError::Down { .. } => Code::LogDown,
+        RelayError::Inconsistent { .. } => Code::LogInconsistent,
+        RelayError::Lookup(failure) => code(failure),
+    }
 }

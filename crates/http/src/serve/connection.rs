@@ -80,7 +80,7 @@ impl<S: Answerer> Connection<S> {
 
     async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
         let Self { service, gauge, .. } = self;
-        let io = TokioIo::new(Gauged { stream, gauge: Arc::clone(&gauge) });
+        let io = TokioIo::new(Gauged::with_lines(stream, Arc::clone(&gauge)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None) // the sweeper keeps this rule
@@ -93,7 +93,7 @@ impl<S: Answerer> Connection<S> {
     async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
         let Self { service, gauge, limits, .. } = self;
         gauge.speaks_http2();
-        let io = TokioIo::new(Gauged { stream, gauge: Arc::clone(&gauge) });
+        let io = TokioIo::new(Gauged::new(stream, Arc::clone(&gauge)));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)

@@ -231,7 +231,8 @@ impl Pace {
             return false;
         }
         self.window = Some((now, written));
-        let wanted = limits.rate_min_bytes.saturating_mul(limits.rate_window.as_millis() as u64) / 1000;
+        let window_ms = u64::try_from(limits.rate_window.as_millis()).unwrap_or(u64::MAX);
+        let wanted = limits.rate_min_bytes.saturating_mul(window_ms) / 1000;
         written.saturating_sub(had) < wanted
     }
 }
@@ -239,8 +240,35 @@ impl Pace {
 /// A connection's bytes, counted as they pass.
 #[derive(Debug)]
 pub(super) struct Gauged<S> {
-    pub(super) stream: S,
-    pub(super) gauge: Arc<Gauge>,
+    stream: S,
+    gauge: Arc<Gauge>,
+    /// HTTP/1.1 only: the last byte read, for lines that end between two reads.
+    lines: Option<u8>,
+}
+
+impl<S> Gauged<S> {
+    /// Counts the bytes of HTTP/2.
+    pub(super) fn new(stream: S, gauge: Arc<Gauge>) -> Self {
+        Self { stream, gauge, lines: None }
+    }
+
+    /// Counts the bytes of HTTP/1.1 and lets no bare line feed pass as the end of a line.
+    pub(super) fn with_lines(stream: S, gauge: Arc<Gauge>) -> Self {
+        Self { stream, gauge, lines: Some(0) }
+    }
+}
+
+/// Spoils line feeds without a carriage return before them, which our parser would take for the end of a line and
+/// somebody on the way might not (A12): with a zero in its place the head is malformed, and answered so. Bodies
+/// pass here too; nobody reads them.
+fn spoil_bare_line_feeds(bytes: &mut [u8], last: &mut u8) {
+    for byte in bytes {
+        let (before, now) = (*last, *byte);
+        if now == b'\n' && before != b'\r' {
+            *byte = 0;
+        }
+        *last = now;
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gauged<S> {
@@ -251,7 +279,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gauged<S> {
     ) -> Poll<io::Result<()>> {
         let had = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
-        if into.filled().len() > had {
+        if let Some(bytes @ [_, ..]) = into.filled_mut().get_mut(had..) {
+            if let Some(last) = &mut self.lines {
+                spoil_bare_line_feeds(bytes, last);
+            }
             self.gauge.received();
         }
         read
@@ -360,6 +391,18 @@ mod tests {
             gauge.sent(1100);
             gauge.blocked.store(true, Relaxed);
             assert_eq!(gauge.breach(&mut pace, &limits), None, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn only_bare_line_feeds_are_spoiled_wherever_a_read_ends() {
+        let text = b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n";
+        for cut in 0..text.len() {
+            let (mut bytes, mut last) = (text.to_vec(), 0);
+            let (head, tail) = bytes.split_at_mut(cut);
+            spoil_bare_line_feeds(head, &mut last);
+            spoil_bare_line_feeds(tail, &mut last);
+            assert_eq!(bytes, b"GET / HTTP/1.1\r\nHost: a\0X: b\r\n\r\n", "cut at {cut}");
         }
     }
 

@@ -66,9 +66,9 @@ impl Default for Limits {
             loopback_is_free: true,
             head: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             rate_min_bytes: 1 << 10,
-            rate_window: Duration::from_secs(60),
+            rate_window: Duration::from_mins(1),
             streams: 128,
             resets: 200,
         }

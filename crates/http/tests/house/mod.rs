@@ -1,0 +1,92 @@
+//! A whole house in a temporary directory: a store, a tree of generated modules as its one source, the faces, the
+//! service.
+
+use modkeep_fetch::{Fetch, Parts, Source};
+use modkeep_http::{Config, Faces, Metrics, Probes, Service};
+use modkeep_index::Index;
+use modkeep_mirror::Mirror;
+use modkeep_module::Patterns;
+use modkeep_store::{MinFree, Store, SystemClock};
+use modkeep_sumdb::Relay;
+use modkeep_testkit::ModuleWorld;
+use modkeep_testkit::kinds::noise;
+use modkeep_upstream::{Separator, Upstream};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The address that the service believes to have.
+pub(crate) const BASE: &str = "https://mirror.example";
+/// A module whose `.mod` is large enough to be compressed.
+pub(crate) const WIDE: &str = "example.com/wide";
+/// A module with a zip of more than a megabyte.
+pub(crate) const LARGE: &str = "example.com/large";
+
+/// The house; dropped, everything in it is gone.
+pub(crate) struct House {
+    /// What is served.
+    pub(crate) service: Service,
+    /// What the source holds.
+    pub(crate) world: ModuleWorld,
+    _folder: TempDir,
+}
+
+impl House {
+    /// Builds it. Answers wait on this runtime, or on the caller's.
+    pub(crate) fn build(runtime: Option<Handle>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        let world = world();
+        world.write_tree(&tree);
+        let config = modkeep_store::Config { path: folder.path().join("data"), min_free: MinFree::Bytes(0) };
+        let store = Store::open(config, Arc::new(SystemClock)).unwrap();
+        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let fetch = Fetch::new(Parts {
+            store: store.clone(),
+            sources: vec![Source { upstream: Upstream::new_tree(tree), then: Separator::Comma }],
+            database: None,
+            unchecked: Patterns::lenient("*"),
+            private: Patterns::lenient(""),
+            config: modkeep_fetch::Config::default(),
+            observer: modkeep_fetch::unobserved(),
+            tracker: tracker.clone(),
+            cancel: cancel.clone(),
+        });
+        let relay = Relay::new(modkeep_sumdb::Parts {
+            databases: Vec::new(),
+            private: Patterns::lenient(""),
+            hold: Duration::from_secs(5),
+            tracker,
+            cancel,
+        });
+        let faces = Faces {
+            mirror: Mirror::new(fetch, modkeep_mirror::Config::default()),
+            relay,
+            index: Index::new(store.clone()),
+            store,
+            metrics: Metrics::new("test", "test"),
+            probes: Probes::default(),
+        };
+        let config = Config { public_url: BASE.into(), runtime, ..Config::default() };
+        Self { service: Service::new(faces, config), world, _folder: folder }
+    }
+}
+
+fn world() -> ModuleWorld {
+    let mut world = ModuleWorld::new();
+    world.add_library("example.com/bird", "v1.0.0");
+    world.add_library("example.com/bird", "v1.1.0");
+    world.add_library("example.com/Azure/sdk", "v0.1.0");
+    let requires: Vec<String> =
+        (0..100).map(|at| format!("\texample.com/dependency-{at} v1.{at}.0\n")).collect();
+    let requires = requires.concat();
+    let go_mod = format!("module {WIDE}\n\ngo 1.21\n\nrequire (\n{requires})\n");
+    world.add(WIDE, "v1.0.0", &[("go.mod", go_mod.as_bytes()), ("wide.go", b"package wide\n")]);
+    let beak = noise(1 << 20);
+    let go_mod = format!("module {LARGE}\n\ngo 1.21\n");
+    world.add(LARGE, "v1.0.0", &[("go.mod", go_mod.as_bytes()), ("beak.bin", &beak)]);
+    world
+}
