@@ -170,6 +170,7 @@ impl DirectoryBlobs {
     }
 
     pub(crate) fn in_room(room: Arc<Room>) -> Result<Self, Error> {
+        let mut durable = HashSet::new();
         if room.writable().is_ok() {
             for folder in FOLDERS {
                 let path = room.root().join(folder);
@@ -179,12 +180,13 @@ impl DirectoryBlobs {
             let outcome = room.disk().sync_dir(root);
             room.count_sync(0);
             outcome.map_err(|error| Error::io("sync", root, error))?;
+            durable.extend(FOLDERS.map(|folder| root.join(folder)));
         }
         // A number that no earlier process used, so that names in scratch and quarantine never meet.
         let start = getrandom::u64().map_err(|error| {
             Error::io("draw a random number for", room.root(), io::Error::other(error.to_string()))
         })?;
-        Ok(Self { room, durable: Mutex::default(), next: AtomicU64::new(start) })
+        Ok(Self { room, durable: Mutex::new(durable), next: AtomicU64::new(start) })
     }
 
     fn fresh_name(&self, folder: &str) -> String {
@@ -199,9 +201,10 @@ impl DirectoryBlobs {
             above.take_while(|directory| !durable.contains(*directory)).map(Path::to_owned).collect()
         };
         for directory in missing.into_iter().rev() {
-            if touched.made.insert(directory.clone()) {
+            if !touched.made.contains(&directory) {
                 make_dir(self.room.disk(), &directory)?;
                 touched.unsynced.extend(directory.parent().map(Path::to_owned));
+                touched.made.insert(directory);
             }
         }
         Ok(())
