@@ -176,11 +176,11 @@ impl DirectoryBlobs {
                 let path = room.root().join(folder);
                 make_dir(room.disk(), &path)?;
             }
-            let root = room.root();
-            let outcome = room.disk().sync_dir(root);
+            let top = room.root();
+            let outcome = room.disk().sync_dir(top);
             room.count_sync(0);
-            outcome.map_err(|error| Error::io("sync", root, error))?;
-            durable.extend(FOLDERS.map(|folder| root.join(folder)));
+            outcome.map_err(|error| Error::io("sync", top, error))?;
+            durable.extend(FOLDERS.map(|folder| top.join(folder)));
         }
         // A number that no earlier process used, so that names in scratch and quarantine never meet.
         let start = getrandom::u64().map_err(|error| {

@@ -1,6 +1,6 @@
 //! Every touch of the data directory, in one small trait, so that tests can break each of them (T2, T4, T5).
 //!
-//! SQLite reads and writes its own files itself; it is the one exception.
+//! `SQLite` reads and writes its own files itself; it is the one exception.
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};

@@ -1,7 +1,7 @@
 //! Disks for tests: one that fails when told to (T4, T5), and one that remembers everything, so that any crash can be
 //! staged afterwards (T2).
 //!
-//! SQLite's own files are outside: they are not written through [`Disk`].
+//! `SQLite`'s own files are outside: they are not written through [`Disk`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -267,10 +267,8 @@ impl RecordingDisk {
         let mut image = Image::default();
         log.iter().take(changes).for_each(|change| image.apply(change, &self.root));
         image.write(survival, into)?;
-        let marks = log.iter().take(changes).rev();
-        Ok(marks
-            .filter_map(|change| if let Change::Mark { number } = change { Some(*number) } else { None })
-            .next())
+        let mut marks = log.iter().take(changes).rev();
+        Ok(marks.find_map(|change| if let Change::Mark { number } = change { Some(*number) } else { None }))
     }
 
     fn log(&self) -> MutexGuard<'_, Vec<Change>> {

@@ -114,7 +114,7 @@ pub fn run(store: &Store, options: Options, progress: &mut dyn FnMut(Progress)) 
     check.quarantine();
     check.directory()?;
     let Check { mut report, .. } = check;
-    report.findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
 }
 

@@ -377,6 +377,7 @@ impl Anomalous {
     }
 }
 
+#[allow(clippy::result_large_err)] // met once per refused download; a box would only move it
 impl<T: Fetched> Verified<T> {
     /// The door of the checksum database: the sum is the one that a proven record has for this very version.
     pub fn against_proof(fetched: T, proof: &ProvenRecord) -> Result<Self, Mismatch> {

@@ -1,4 +1,4 @@
-//! The contracts of `Ledger` and `Blobs`, on SQLite and on a directory.
+//! The contracts of `Ledger` and `Blobs`, on `SQLite` and on a directory.
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use std::sync::Arc;

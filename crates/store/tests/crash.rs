@@ -118,14 +118,14 @@ async fn check(folder: &Path, state: &State, context: &str) {
 
 #[tokio::test]
 async fn no_crash_loses_what_was_acknowledged() {
-    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, copies) = (new_folder(), new_folder());
     let (disk, states) = run(folder.path(), copies.path()).await;
     let mut tried = 0;
     for changes in 0..=disk.changes() {
         for survival in
             [Survival::All, Survival::Synced, Survival::Some(1), Survival::Some(changes as u64 + 2)]
         {
-            let crashed = tempfile::tempdir().unwrap();
+            let crashed = new_folder();
             let Some(mark) = disk.stage(changes, survival, crashed.path()).unwrap() else { continue };
             check(crashed.path(), &states[mark], &format!("crash after {changes} changes, {survival:?}"))
                 .await;
@@ -138,9 +138,9 @@ async fn no_crash_loses_what_was_acknowledged() {
 /// The harness itself: a store that acknowledged before it synced would be caught.
 #[tokio::test]
 async fn a_crash_that_drops_synced_bytes_is_noticed() {
-    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, copies) = (new_folder(), new_folder());
     let (disk, states) = run(folder.path(), copies.path()).await;
-    let crashed = tempfile::tempdir().unwrap();
+    let crashed = new_folder();
     disk.stage(disk.changes() / 3, Survival::Synced, crashed.path()).unwrap();
     for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
         std::fs::copy(states.last().unwrap().ledger.join(name), crashed.path().join(name)).unwrap();

@@ -24,10 +24,10 @@ async fn workload(store: &Store) -> (Vec<ModuleVersion>, bool) {
     for which in &versions[..2] {
         let Ok(scratch) = store.scratch() else { continue };
         drop(scratch);
-        if let Some(parts) = try_parts(store, which) {
-            if store.commit(&Repository::main(), which, parts).await.is_ok() {
-                acknowledged.push(which.clone());
-            }
+        if let Some(parts) = try_parts(store, which)
+            && store.commit(&Repository::main(), which, parts).await.is_ok()
+        {
+            acknowledged.push(which.clone());
         }
     }
     let batch: Vec<_> = versions[2..]
@@ -73,7 +73,7 @@ async fn assert_all_there(path: &Path, acknowledged: &[ModuleVersion], foreign: 
 #[tokio::test]
 async fn nothing_is_acknowledged_that_a_failed_call_was_needed_for() {
     let calls = {
-        let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+        let (folder, disk) = (new_folder(), FaultyDisk::new());
         let store = open_on(folder.path(), &disk).unwrap();
         let before = disk.calls().len();
         assert_eq!(workload(&store).await.0.len(), 4);
@@ -82,7 +82,7 @@ async fn nothing_is_acknowledged_that_a_failed_call_was_needed_for() {
     assert!(calls.len() > 50, "{}", calls.len());
     for (k, call) in calls.iter().enumerate() {
         for lasting in [false, true] {
-            let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+            let (folder, disk) = (new_folder(), FaultyDisk::new());
             let store = open_on(folder.path(), &disk).unwrap();
             let before = disk.calls().len();
             disk.fail_after(k as u64, Fault::Io, lasting);
@@ -111,7 +111,7 @@ async fn nothing_is_acknowledged_that_a_failed_call_was_needed_for() {
 /// R10: after a failed sync nothing is written or synced any more, and the next start looks before it writes.
 #[tokio::test]
 async fn a_failed_sync_is_final_until_a_restart_has_looked() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
     let store = open_on(folder.path(), &disk).unwrap();
     let (first, second) = (version("example.com/m", "v1.0.0"), version("example.com/m", "v1.1.0"));
     store.commit(&Repository::main(), &first, parts(&store, &first)).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_failed_sync_is_final_until_a_restart_has_looked() {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_resumes() {
     let calls = {
-        let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+        let (folder, disk) = (new_folder(), FaultyDisk::new());
         let store = open_on(folder.path(), &disk).unwrap();
         let before = disk.calls().len();
         workload(&store).await;
@@ -149,7 +149,7 @@ async fn a_full_disk_refuses_writes_and_resumes() {
     for (k, call) in
         calls.iter().enumerate().filter(|(_, call)| !matches!(call, Call::Remove | Call::SyncDir))
     {
-        let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+        let (folder, disk) = (new_folder(), FaultyDisk::new());
         let store = open_on(folder.path(), &disk).unwrap();
         disk.fail_after(k as u64, Fault::Full, false);
         let (acknowledged, _) = workload(&store).await;
@@ -168,7 +168,7 @@ async fn a_full_disk_refuses_writes_and_resumes() {
 
 #[tokio::test]
 async fn the_reserve_refuses_and_resumes_by_itself() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
     let config = Config { path: folder.path().to_owned(), min_free: MinFree::Bytes(1 << 20) };
     let store = Store::open_on(config, Arc::new(disk.clone()), Arc::new(SystemClock)).unwrap();
     let which = version("example.com/m", "v1.0.0");
@@ -187,7 +187,7 @@ async fn the_reserve_refuses_and_resumes_by_itself() {
 /// R12: a disk that takes no writes still serves what it has.
 #[tokio::test]
 async fn a_read_only_disk_starts_and_serves() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
     let which = version("example.com/m", "v1.0.0");
     let store = open_on(folder.path(), &disk).unwrap();
     store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_read_only_disk_starts_and_serves() {
 
 #[test]
 fn the_faulty_disk_fails_where_it_was_told() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
     disk.fail_after(1, Fault::Full, false);
     let mut file = disk.create(&folder.path().join("a")).unwrap();
     assert!(file.append(b"abcd").is_err());

@@ -1,5 +1,6 @@
 //! The oracle is tested by damage: each kind is planted into a sound store, and has to be found under its id (R26).
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on has failed
+#![allow(clippy::semicolon_if_nothing_returned)] // the table of damage reads better without
 
 mod support;
 
@@ -24,7 +25,7 @@ const TILE: &str = "sumdb/sum.example.org/tile/8/0/000";
 
 impl Sound {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = new_folder();
         let (a, b) = (version("example.com/Aa", "v1.0.0"), version("example.com/b", "v1.0.0-pre"));
         let store = open(folder.path());
         for which in [&a, &b] {

@@ -14,7 +14,7 @@ use support::*;
 
 #[tokio::test]
 async fn a_committed_version_is_served_as_it_came_and_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let which = version("example.com/Fish", "v1.2.3");
     let record = {
         let store = open(folder.path());
@@ -41,7 +41,7 @@ async fn a_committed_version_is_served_as_it_came_and_after_a_restart() {
 
 #[tokio::test]
 async fn tags_are_content_hashes_and_the_time_is_the_versions() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let record = store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
     let file = async |kind| store.open_file(&Repository::main(), &which, kind).await.unwrap().unwrap();
@@ -56,7 +56,7 @@ async fn tags_are_content_hashes_and_the_time_is_the_versions() {
 
 #[tokio::test]
 async fn info_and_mod_are_a_version_without_its_zip() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let half = store.commit(&Repository::main(), &which, small_parts(&which)).await.unwrap();
     assert!(half.has(FileKind::Info) && half.has(FileKind::Mod) && !half.has(FileKind::Zip));
@@ -71,7 +71,7 @@ async fn info_and_mod_are_a_version_without_its_zip() {
 
 #[tokio::test]
 async fn other_bytes_under_a_known_name_are_a_conflict_and_ours_stay() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
     let other = zip_of(&which, b"package evil\n");
@@ -99,7 +99,7 @@ async fn other_bytes_under_a_known_name_are_a_conflict_and_ours_stay() {
 
 #[tokio::test]
 async fn committing_the_same_again_writes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let first = store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
     let before = store.usage();
@@ -109,7 +109,7 @@ async fn committing_the_same_again_writes_nothing() {
 
 #[tokio::test]
 async fn what_was_verified_for_one_version_is_not_stored_as_another() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let other = version("example.com/m", "v1.0.1");
     let outcome = store.commit(&Repository::main(), &other, parts(&store, &which)).await;
@@ -119,7 +119,7 @@ async fn what_was_verified_for_one_version_is_not_stored_as_another() {
 
 #[tokio::test]
 async fn hostile_g01_mod_differs_from_the_go_mod_inside_the_zip() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let store = open(folder.path());
     let lie = |which| Some(seen(FetchedMod::new(b"module example.com/evil\n".to_vec(), which)));
 
@@ -151,7 +151,7 @@ async fn hostile_g01_mod_differs_from_the_go_mod_inside_the_zip() {
 
 #[tokio::test]
 async fn only_the_recorded_bytes_pass_the_door_of_the_record() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let record = store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
     let recorded = record.recorded(FileKind::Mod).unwrap();
@@ -180,7 +180,7 @@ fn hostile_g08_info_of_another_version() {
 async fn damaged_bytes_are_never_served_and_the_recorded_ones_repair_them() {
     for kind in FileKind::ALL {
         for missing in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = new_folder();
             let which = version("example.com/m", "v1.0.0");
             let store = open(folder.path());
             store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
@@ -200,7 +200,9 @@ async fn damaged_bytes_are_never_served_and_the_recorded_ones_repair_them() {
             assert_eq!(store.quarantined().await.unwrap().len(), 1);
             store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
             assert_whole(&store, &which).await;
-            let report = modkeep_store::fsck::run(&store, Default::default(), &mut |_| {}).unwrap();
+            let report =
+                modkeep_store::fsck::run(&store, modkeep_store::fsck::Options::default(), &mut |_| {})
+                    .unwrap();
             assert!(report.is_sound(), "{report:?}");
         }
     }
@@ -208,7 +210,7 @@ async fn damaged_bytes_are_never_served_and_the_recorded_ones_repair_them() {
 
 #[tokio::test]
 async fn a_file_that_shrinks_later_is_noticed_at_the_next_open() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
     assert_whole(&store, &which).await;
@@ -219,7 +221,7 @@ async fn a_file_that_shrinks_later_is_noticed_at_the_next_open() {
 
 #[tokio::test]
 async fn a_batch_costs_one_transaction_and_one_sync_per_file_and_directory() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let store = open(folder.path());
     let versions: Vec<_> = (0..10).map(|minor| version("example.com/m", &format!("v1.{minor}.0"))).collect();
     let batch = versions.iter().map(|which| incoming(&store, which)).collect();
@@ -245,7 +247,7 @@ async fn a_batch_costs_one_transaction_and_one_sync_per_file_and_directory() {
 
 #[tokio::test]
 async fn many_callers_of_one_version_get_one_record() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let racing: Vec<_> = (0..20)
         .map(|_| {
@@ -263,7 +265,7 @@ async fn many_callers_of_one_version_get_one_record() {
 
 #[tokio::test]
 async fn a_second_writer_is_refused_and_told_who_holds_the_lock() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let second = Store::open(config(folder.path()), Arc::new(SystemClock));
     assert!(matches!(second, Err(Error::Locked { pid: Some(pid), .. }) if pid == std::process::id()));
@@ -281,7 +283,7 @@ async fn a_second_writer_is_refused_and_told_who_holds_the_lock() {
 
 #[test]
 fn a_newer_format_is_refused_untouched() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     drop(open(folder.path()));
     let ledger = folder.path().join("ledger.sqlite");
     let connection = rusqlite::Connection::open(&ledger).unwrap();
@@ -298,7 +300,7 @@ fn a_newer_format_is_refused_untouched() {
 
 #[tokio::test]
 async fn private_versions_never_enter_the_feed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("corp.example/secret", "v1.0.0"));
     let private = Parts { visibility: modkeep_store::Visibility::Private, ..parts(&store, &which) };
     store.commit(&Repository::main(), &which, private).await.unwrap();
@@ -309,7 +311,7 @@ async fn private_versions_never_enter_the_feed() {
 
 #[tokio::test]
 async fn answers_are_kept_with_their_validator() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let checked_at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(1_700_000_000_123_456);
     let validator = Some("\"abc\"".to_owned());
@@ -323,7 +325,7 @@ async fn answers_are_kept_with_their_validator() {
 
 #[tokio::test]
 async fn a_foreign_database_is_remembered_and_its_damage_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let store = open(folder.path());
     let foreign = store.foreign("sum.example.org").unwrap();
     assert_eq!(foreign.head().await.unwrap(), None);
@@ -347,13 +349,14 @@ async fn a_foreign_database_is_remembered_and_its_damage_forgotten() {
     assert_eq!(foreign.get(tile).await.unwrap().unwrap(), b"hashes");
     assert!(matches!(foreign.get("../../ledger.sqlite").await, Err(Error::Name { .. })));
     assert!(matches!(store.foreign("../x"), Err(Error::Name { .. })));
-    let report = modkeep_store::fsck::run(&store, Default::default(), &mut |_| {}).unwrap();
+    let report =
+        modkeep_store::fsck::run(&store, modkeep_store::fsck::Options::default(), &mut |_| {}).unwrap();
     assert!(report.is_sound(), "{report:?}");
 }
 
 #[tokio::test]
 async fn garbage_of_a_crash_gives_way_and_is_never_trusted() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
     let path = path_of(folder.path(), &which, FileKind::Mod);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -375,7 +378,7 @@ fn names_too_long_for_a_disk_are_refused_before_it_is_asked() {
 
 #[test]
 fn the_reserve_is_kept_free() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let config = modkeep_store::Config { min_free: MinFree::Bytes(u64::MAX / 2), ..config(folder.path()) };
     let store = Store::open(config, Arc::new(SystemClock)).unwrap();
     assert!(matches!(store.scratch(), Err(Error::DiskFull { .. })));

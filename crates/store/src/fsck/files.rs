@@ -65,7 +65,7 @@ impl Check<'_> {
                     EntryKind::Directory => folders.push(path),
                     EntryKind::File => self.leaf(&path),
                     EntryKind::Other => {
-                        self.error("D2", path, "a link or device, where only files and folders belong")
+                        self.error("D2", path, "a link or device, where only files and folders belong");
                     }
                 }
             }
@@ -82,7 +82,7 @@ impl Check<'_> {
                 self.find("U2", Severity::Note, path, "left in scratch, or in use by a running server");
             }
             _ if !self.seen.contains(path) => {
-                self.find("D3", Severity::Note, path, "kept, but not in the ledger")
+                self.find("D3", Severity::Note, path, "kept, but not in the ledger");
             }
             _ => {}
         }

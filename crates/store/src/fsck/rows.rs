@@ -19,11 +19,17 @@ const ROWS: u32 = 500;
 /// How long a small file may be; the largest legal one is a go.mod of 16 MiB.
 const SMALL_BYTES_MAX: u64 = 16 << 20;
 
-/// What one file of a version turned out to be.
+/// What the files of a version turned out to be; `None` where there was none to read.
 #[derive(Debug, Default)]
-struct Read3 {
+struct Seen {
     go_mod: Option<H1>,
-    in_zip: Option<Option<H1>>,
+    zip: Option<SeenZip>,
+}
+
+/// What a zip turned out to hold.
+#[derive(Debug)]
+struct SeenZip {
+    go_mod: Option<H1>,
 }
 
 impl Check<'_> {
@@ -66,7 +72,7 @@ impl Check<'_> {
         self.report.checked.versions += 1;
         let label = format!("repos/{repository}/{}@{}", record.module, record.version);
         let Some(version) = self.got("R9", &label, record.module_version()) else { return };
-        let mut read = Read3::default();
+        let mut read = Seen::default();
         for kind in FileKind::ALL {
             let name = BlobName::of_version(repository, &version, kind);
             let Some(name) = self.got("R9", &label, name) else { continue };
@@ -99,8 +105,8 @@ impl Check<'_> {
     }
 
     /// Z-46: the `.mod` and the go.mod inside the zip.
-    fn go_mod_agrees(&mut self, label: &str, record: &VersionRecord, read: &Read3) {
-        if let Some(in_zip) = read.in_zip {
+    fn go_mod_agrees(&mut self, label: &str, record: &VersionRecord, read: &Seen) {
+        if let Some(SeenZip { go_mod: in_zip }) = read.zip {
             if in_zip != record.go_mod_in_zip {
                 self.error("R9", label, "the ledger has another sum for the go.mod inside the zip");
             }
@@ -124,7 +130,7 @@ impl Check<'_> {
         record: &VersionRecord,
         name: &BlobName,
         kind: FileKind,
-        read: &mut Read3,
+        read: &mut Seen,
     ) {
         let Some(recorded) = record.bytes(kind) else { return };
         if let Err((id, reason)) = self.bytes_are(name, recorded.size, recorded.sha256) {
@@ -143,7 +149,7 @@ impl Check<'_> {
         match kind {
             FileKind::Info => self.info(version, record, name),
             FileKind::Mod => read.go_mod = self.go_mod(record, name),
-            FileKind::Zip => read.in_zip = self.zip(version, record, name),
+            FileKind::Zip => read.zip = self.zip(version, record, name),
         }
     }
 
@@ -208,12 +214,7 @@ impl Check<'_> {
         Some(found)
     }
 
-    fn zip(
-        &mut self,
-        version: &ModuleVersion,
-        record: &VersionRecord,
-        name: &BlobName,
-    ) -> Option<Option<H1>> {
+    fn zip(&mut self, version: &ModuleVersion, record: &VersionRecord, name: &BlobName) -> Option<SeenZip> {
         let recorded = record.zip.as_ref()?;
         let opened = self.inner.blobs.open(name);
         let file = self.got("R13", name.as_str(), opened)??;
@@ -230,7 +231,7 @@ impl Check<'_> {
                 if let (Some(anomaly), false) = (facts.anomalies.first(), recorded.basis.is_certified()) {
                     self.error("D16", name.as_str(), format!("ambiguous and certified by nobody: {anomaly}"));
                 }
-                Some(facts.go_mod.as_deref().map(H1::of_go_mod))
+                Some(SeenZip { go_mod: facts.go_mod.as_deref().map(H1::of_go_mod) })
             }
         }
     }
@@ -271,10 +272,10 @@ impl Check<'_> {
                 match self.inner.room().disk().open(&path).and_then(sha256_of) {
                     Ok(found) if found == sha256 => {}
                     Ok(found) => {
-                        self.error("R13", name.as_str(), format!("evidence: its SHA-256 is {found}"))
+                        self.error("R13", name.as_str(), format!("evidence: its SHA-256 is {found}"));
                     }
                     Err(error) => {
-                        self.error("R9", name.as_str(), format!("evidence cannot be read: {error}"))
+                        self.error("R9", name.as_str(), format!("evidence cannot be read: {error}"));
                     }
                 }
                 self.seen.insert(name.to_string());

@@ -1,4 +1,4 @@
-//! The ledger in SQLite: WAL, every commit synced, one writer, many readers (D4). `schema.sql` is the format.
+//! The ledger in `SQLite`: WAL, every commit synced, one writer, many readers (D4). `schema.sql` is the format.
 
 use std::path::{Path, PathBuf};
 

@@ -94,7 +94,9 @@ fn serve(connection: &Connection, queue: &Receiver<Job>, commits: &AtomicU64) {
                 format!("the ledger could not be made durable ({}); restart to check and resume", lost.error);
             broken.insert(Error::ReadOnly { reason: reason.into() }).clone()
         });
-        landings.into_iter().for_each(|landing| landing(end.as_ref().copied()));
+        for landing in landings {
+            landing(end.as_ref().copied());
+        }
     }
 }
 

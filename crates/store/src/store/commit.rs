@@ -85,7 +85,8 @@ impl Inner {
         let mut outcomes = Vec::new();
         let mut durable = Vec::new();
         for (place, count, new) in news {
-            match placed.by_ref().take(count).fold(Ok(()), |all: Result<(), Error>, one| all.and(one)) {
+            let own: Vec<_> = placed.by_ref().take(count).collect();
+            match own.into_iter().collect::<Result<(), Error>>() {
                 Ok(()) => durable.push((place, new)),
                 Err(error) => outcomes.push((place, Err(error))),
             }
@@ -93,10 +94,10 @@ impl Inner {
         if durable.is_empty() {
             return outcomes;
         }
-        let (places, news): (Vec<_>, Vec<_>) = durable.into_iter().unzip();
+        let (order, news): (Vec<_>, Vec<_>) = durable.into_iter().unzip();
         let fresh_zips: Vec<bool> = news.iter().map(|new| new.zip.is_some()).collect();
         let recorded = self.ledger.record(news);
-        for ((place, outcome), fresh_zip) in places.into_iter().zip(recorded).zip(fresh_zips) {
+        for ((place, outcome), fresh_zip) in order.into_iter().zip(recorded).zip(fresh_zips) {
             if let (true, Ok(record)) = (fresh_zip, &outcome) {
                 // Its sum was computed from bytes read back from the disk a moment ago.
                 self.checked().set(record.id, FileKind::Zip, true);
@@ -123,7 +124,10 @@ impl Inner {
         };
         let merges = match decide(&version, old, &facts) {
             Ok(merges) => merges,
-            Err(refusal) => return Ok(Plan::Refuse(self.refuse(refusal, &version, parts))),
+            Err(refusal) => {
+                self.keep_refused(&refusal, &version, parts);
+                return Ok(Plan::Refuse(refusal));
+            }
         };
         let tightened = parts.visibility == Visibility::Private
             && old.is_some_and(|old| old.visibility == Visibility::Public);
@@ -169,15 +173,15 @@ impl Inner {
     }
 
     /// Keeps what was refused, as evidence.
-    fn refuse(&self, refusal: Refusal, version: &ModuleVersion, parts: super::Parts) -> Error {
-        let (kind, file, recorded, received) = match &refusal.error {
+    fn keep_refused(&self, refusal: &Error, version: &ModuleVersion, parts: super::Parts) {
+        let (kind, file, recorded, received) = match refusal {
             Error::GoModDiffers { go_mod, in_zip, .. } => {
                 (EvidenceKind::GoModDiffers, FileKind::Zip, go_mod.to_string(), in_zip.to_string())
             }
             Error::Conflict { kind, recorded, received, .. } => {
                 (EvidenceKind::Conflict, *kind, recorded.clone(), received.clone())
             }
-            _ => return refusal.error,
+            _ => return,
         };
         let body = match file {
             FileKind::Info => parts.info.map(|info| Body::Memory(info.into_fetched().bytes().to_vec())),
@@ -191,13 +195,12 @@ impl Inner {
             recorded,
             received,
             source: parts.source,
-            detail: refusal.error.to_string(),
+            detail: refusal.to_string(),
             body,
         };
         if let Err(error) = self.keep_evidence(evidence) {
             tracing::error!(%error, version = %version, "evidence of a conflict could not be kept");
         }
-        refusal.error
     }
 
     pub(super) fn keep_evidence(&self, evidence: Evidence) -> Result<(), Error> {
@@ -257,16 +260,14 @@ impl Merges {
     }
 }
 
-/// A refusal of which evidence is to be kept.
-struct Refusal {
-    error: Error,
-}
-
 /// What to do with what came, from facts alone.
-fn decide(version: &ModuleVersion, old: Option<&VersionRecord>, came: &Facts) -> Result<Merges, Refusal> {
+fn decide(version: &ModuleVersion, old: Option<&VersionRecord>, came: &Facts) -> Result<Merges, Error> {
     let conflict = |kind: FileKind| {
-        move |Differs { recorded, received }: Differs| Refusal {
-            error: Error::Conflict { version: version.clone(), kind, recorded, received },
+        move |Differs { recorded, received }: Differs| Error::Conflict {
+            version: version.clone(),
+            kind,
+            recorded,
+            received,
         }
     };
     let merges = Merges {
@@ -280,11 +281,11 @@ fn decide(version: &ModuleVersion, old: Option<&VersionRecord>, came: &Facts) ->
     let go_mod = old.and_then(|old| old.go_mod.as_ref()).or(came.go_mod.as_ref());
     let zip = old.and_then(|old| old.zip.as_ref()).or(came.zip.as_ref());
     let in_zip = old.and_then(|old| old.go_mod_in_zip).or(came.in_zip);
-    if let (Some(go_mod), Some(zip), Some(in_zip)) = (go_mod, zip, in_zip) {
-        if go_mod.h1 != in_zip && !may_differ(&go_mod.basis, &zip.basis) {
-            let error = Error::GoModDiffers { version: version.clone(), go_mod: go_mod.h1, in_zip };
-            return Err(Refusal { error });
-        }
+    if let (Some(go_mod), Some(zip), Some(in_zip)) = (go_mod, zip, in_zip)
+        && go_mod.h1 != in_zip
+        && !may_differ(&go_mod.basis, &zip.basis)
+    {
+        return Err(Error::GoModDiffers { version: version.clone(), go_mod: go_mod.h1, in_zip });
     }
     Ok(merges)
 }

@@ -40,8 +40,8 @@ impl Store {
         };
         let blobs = DirectoryBlobs::in_room(room.clone())?;
         let ledger = SqliteLedger::open(&room.root().join(LEDGER))?;
-        let root = room.root();
-        room.disk().sync_dir(root).map_err(|error| Error::io("sync", root, error))?;
+        let top = room.root();
+        room.disk().sync_dir(top).map_err(|error| Error::io("sync", top, error))?;
         blobs.sweep()?;
         let store = Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock));
         store.0.recheck()?;

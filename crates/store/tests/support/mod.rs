@@ -32,6 +32,11 @@ pub(crate) fn zip_of(version: &ModuleVersion, extra: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A directory of its own, in memory where the machine offers that: these tests sync thousands of times.
+pub(crate) fn new_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub(crate) fn config(path: &Path) -> Config {
     Config { path: path.to_owned(), min_free: MinFree::Bytes(0) }
 }
