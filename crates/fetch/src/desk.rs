@@ -62,6 +62,11 @@ impl<T: Topic> Desk<T> {
         self.denied.held() + self.resting.held()
     }
 
+    /// Forgets a "no" that something else has overtaken.
+    pub(crate) fn forgive(&self, topic: &T) {
+        self.denied.forget(topic);
+    }
+
     /// Remembers how a flight ended: a "no" for its lifetime, trouble for the source's rest.
     fn learn(&self, topic: &T, failure: Option<&Failure>, now: Instant) {
         match failure {
@@ -180,7 +185,8 @@ impl Fetch {
         match flights.land(seat, patience).await {
             Ok(outcome) => outcome,
             Err(Unlanded::StillFlying) => {
-                Err(Failure::StillFetching { subject: subject(), waited: patience })
+                let failure = Failure::StillFetching { subject: subject(), waited: patience };
+                Err(self.settle(failure).await)
             }
             Err(Unlanded::Cancelled) => Err(Failure::Stopping { subject: subject() }),
             Err(Unlanded::Crashed) => {

@@ -24,18 +24,22 @@ impl Fetch {
                 let newest = self.newest_here(&subject.module).await.into_iter().next();
                 Failure::NoSuchVersion { subject, asked_ago, newest, said }
             }
+            Failure::OriginDown { .. }
+            | Failure::OriginLimit { .. }
+            | Failure::BadAnswer { .. }
+            | Failure::StillFetching { .. } => match self.directory_of(&failure.subject().module).await {
+                Some(enclosing) => absent(failure.subject().clone(), enclosing),
+                None => self.with_what_is_here(failure).await,
+            },
+            other => other,
+        }
+    }
+
+    async fn with_what_is_here(&self, failure: Failure) -> Failure {
+        match failure {
             Failure::OriginDown { subject, host, reason, .. } => {
-                if let Some(enclosing) = self.directory_of(&subject.module).await {
-                    return absent(subject, enclosing);
-                }
                 let here = self.newest_here(&subject.module).await;
                 Failure::OriginDown { subject, host, reason, here }
-            }
-            Failure::OriginLimit { subject, host, retry_after } => {
-                match self.directory_of(&subject.module).await {
-                    Some(enclosing) => absent(subject, enclosing),
-                    None => Failure::OriginLimit { subject, host, retry_after },
-                }
             }
             other => other,
         }

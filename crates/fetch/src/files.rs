@@ -10,7 +10,7 @@ use modkeep_store::{
 };
 
 use crate::chain::{Source, Walk, order};
-use crate::desk::FileOf;
+use crate::desk::{Changing, FileOf};
 use crate::failure::{Failure, Subject};
 use crate::fresh::Reach;
 use crate::observe::{Alarm, Event, Kind};
@@ -39,7 +39,8 @@ impl Fetch {
         self.fly(&question, self.0.config.hold).await?;
         match self.stored(of, kind).await? {
             Some(file) => Ok(Got { file, how: How::Fetched }),
-            None => Err(Failure::Internal { subject, reason: "fetched, and gone again".into() }),
+            // Other bytes came than those that were recorded and then damaged: the recorded ones are gone (R13).
+            None => Err(Failure::Corrupt { subject }),
         }
     }
 
@@ -240,6 +241,11 @@ impl Fetch {
                 }
                 return Err(said::by_store(subject, &error));
             }
+        }
+        if kind == Kind::Zip {
+            // A module that its source denied a moment ago has a version now that can be listed.
+            self.0.answers.forgive(&Changing::List(of.path().clone()));
+            self.0.answers.forgive(&Changing::Latest(of.path().clone()));
         }
         self.tell(&Event::Fetched {
             subject: &subject,

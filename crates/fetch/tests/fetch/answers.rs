@@ -103,6 +103,12 @@ async fn a_module_that_its_source_denies_is_listed_while_versions_of_it_are_here
     rig.server().fault("reeds/@latest", Fault::Status(410));
     assert_eq!(rig.list(names::LOWER, Reach::MayFetch).await.unwrap(), "v1.0.0\n");
     assert_eq!(rig.latest(names::LOWER, Reach::MayFetch).await.unwrap(), "v1.0.0");
+    assert!(rig.list(names::VANITY, Reach::MayFetch).await.is_ok());
+    rig.server().fault("finch/@v/list", Fault::Status(404));
+    rig.clock.advance(Duration::from_mins(11));
+    assert!(rig.list(names::VANITY, Reach::MayFetch).await.unwrap_err().is_absence());
+    whole(&rig, names::VANITY, "v0.9.0").await;
+    assert_eq!(rig.list(names::VANITY, Reach::MayFetch).await.unwrap(), "v0.9.0\n", "the no is overtaken");
     let unknown = rig.list("example.com/nobody", Reach::MayFetch).await.unwrap_err();
     assert!(matches!(unknown, Failure::NoSuchModule { why: Absent::AtEverySource, .. }), "{unknown}");
 }
