@@ -63,7 +63,7 @@ impl Fetch {
         }
     }
 
-    async fn record(&self, of: &ModuleVersion) -> Result<Option<VersionRecord>, Failure> {
+    pub(crate) async fn record(&self, of: &ModuleVersion) -> Result<Option<VersionRecord>, Failure> {
         let record = self.0.store.version(&self.0.repository, of).await;
         record.map_err(|error| said::by_store(Subject::version(of), &error))
     }
@@ -90,7 +90,11 @@ impl Fetch {
         Err(walk.best_or(|| nobody(of)))
     }
 
-    async fn info_from(&self, source: &Source, of: &ModuleVersion) -> Result<FetchedInfo, Failure> {
+    pub(crate) async fn info_from(
+        &self,
+        source: &Source,
+        of: &ModuleVersion,
+    ) -> Result<FetchedInfo, Failure> {
         let subject = || Subject::version(of);
         let asked = VersionOrQuery::Version(of.version().clone());
         let upstream = &source.upstream;
@@ -126,7 +130,7 @@ impl Fetch {
 
     /// One source's `.mod`, judged. The file is small, so both answers are waited for: where the source says
     /// that there is no such version, that is the better answer than the database's.
-    async fn mod_from(
+    pub(crate) async fn mod_from(
         &self,
         source: &Source,
         of: &ModuleVersion,
@@ -163,7 +167,7 @@ impl Fetch {
     }
 
     /// One source's zip, judged. A download whose verification has failed already is not finished.
-    async fn zip_from(
+    pub(crate) async fn zip_from(
         &self,
         source: &Source,
         of: &ModuleVersion,

@@ -20,6 +20,7 @@ mod fresh;
 pub mod negative;
 mod observe;
 mod said;
+mod take_in;
 mod verify;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub use chain::Source;
 pub use failure::{Absent, Authority, Failure, Subject};
 pub use fresh::{Lifetimes, Plan, Reach, plan};
 pub use observe::{Alarm, Event, Kind, Observer, Verdict, unobserved};
+
+pub use take_in::Taken;
 
 use desk::{Changing, Desk, FileOf};
 

@@ -1,0 +1,244 @@
+//! The command line: what can be asked for, and the flags that stand in for configuration keys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Setting;
+
+/// A Go module mirror, checksum database relay and module index in one program.
+#[derive(Debug, Parser)]
+#[command(name = "modkeep", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags every command takes.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Configuration file, instead of the first of ./modkeep.toml, ~/.config/modkeep/ and /etc/modkeep/
+    #[arg(long, global = true, value_name = "FILE", env = "MODKEEP_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<String>,
+    /// Results as JSON: one document, or lines ending in {"type":"summary"}
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Only errors on standard error
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// More on standard error
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Colour on standard error
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) color: Color,
+    /// No progress line even on a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve modules to go commands
+    Serve(Serve),
+    /// Fetch, verify and keep module versions
+    Get(Get),
+    /// Fetch everything a go.sum, a go.mod or a list of module@version lines names
+    Prefetch(Prefetch),
+    /// Take in a GOMODCACHE or any tree in the protocol's layout, verified
+    Import(Import),
+    /// Write a tree that any file server can serve to go commands
+    Export(Export),
+    /// List what is kept
+    List(List),
+    /// Show everything known about one version
+    Show(Show),
+    /// Check every byte kept against what was promised
+    #[command(alias = "scrub")]
+    Fsck(Fsck),
+    /// Write, check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script
+    Completion {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// `serve`
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Listen here; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Vec<String>,
+    /// Metrics and readiness listen here; "" for nowhere
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin_listen: Option<String>,
+    /// Where modules come from, in GOPROXY's grammar
+    #[arg(long, value_name = "CHAIN")]
+    pub(crate) upstream: Option<String>,
+    /// Never ask anybody: serve what is kept
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Check the configuration and the store, then stop
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// `get`
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// module@version, module@latest or module@query
+    #[arg(required = true, value_name = "MODULE@VERSION")]
+    pub(crate) modules: Vec<String>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+}
+
+/// `prefetch`
+#[derive(Args, Debug)]
+pub(crate) struct Prefetch {
+    /// go.sum, go.mod or a file of module@version lines; "-" is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+}
+
+/// How `get` and `prefetch` fetch.
+#[derive(Args, Debug)]
+pub(crate) struct Fetching {
+    /// Fetches at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Go through a running modkeep instead of opening the store
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+}
+
+/// `import`
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// A GOMODCACHE, its cache/download, or any tree in the protocol's layout
+    pub(crate) tree: PathBuf,
+    /// Say what would be taken in, and take in nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `export`
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The directory to write; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Only what this go.sum names
+    #[arg(long, value_name = "GO.SUM")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// `list`
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Prefix pattern as in GOPRIVATE, for example golang.org/x
+    pub(crate) pattern: Option<String>,
+    /// One line for each version
+    #[arg(long)]
+    pub(crate) versions: bool,
+    /// Only versions kept without a checksum database's word
+    #[arg(long)]
+    pub(crate) unverified: bool,
+}
+
+/// `show`
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// module@version
+    pub(crate) module: String,
+}
+
+/// `fsck`
+#[derive(Args, Debug)]
+pub(crate) struct Fsck {
+    /// Move damaged files to quarantine, so that they are fetched again
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a file with every key, its meaning and its default
+    Init,
+    /// Read the configuration as serve would, and say what is wrong
+    Check,
+    /// Print the values in force and where each comes from
+    Show {
+        /// Only what differs from the defaults
+        #[arg(long)]
+        changed: bool,
+    },
+}
+
+impl Cli {
+    /// The flags that stand for configuration keys.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        let mut set = |key: &str, text: &str| settings.push(Setting::flag(key, text));
+        if let Some(store) = &self.global.store {
+            set("store.path", store);
+        }
+        if self.global.verbose {
+            set("observe.log_level", "debug");
+        }
+        if self.global.quiet {
+            set("observe.log_level", "error");
+        }
+        if let Command::Serve(serve) = &self.command {
+            if !serve.listen.is_empty() {
+                set("server.listen", &serve.listen.join(","));
+            }
+            if let Some(address) = &serve.admin_listen {
+                set("server.admin_listen", address);
+            }
+            if let Some(chain) = &serve.upstream {
+                set("origin.upstream", chain);
+            }
+            if serve.offline {
+                set("origin.upstream", "off");
+            }
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

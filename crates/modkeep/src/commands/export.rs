@@ -1,0 +1,163 @@
+//! `export`: a tree in the protocol's layout that any file server can serve (P-154 to P-156).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use modkeep_module::gosum::GoSum;
+use modkeep_module::latest;
+use modkeep_module::{ModulePath, ModuleVersion, Version};
+use modkeep_store::{FileKind, Repository, Store, VersionRecord};
+
+use super::{PAGE, open_read_only, runtime};
+use crate::cli::Export;
+use crate::config::Effective;
+use crate::exit::{Exit, Failed};
+use crate::output::Output;
+
+pub(super) fn run(export: &Export, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
+    let wanted = export.from.as_deref().map(named_by).transpose()?;
+    let store = open_read_only(effective)?;
+    let tree = Tree { root: export.out.clone() };
+    let totals = runtime()?.block_on(walk(&store, &tree, wanted.as_ref(), output))?;
+    output.summary(
+        || format!("{} versions of {} modules in {}", totals.versions, totals.modules, export.out.display()),
+        serde_json::json!({ "modules": totals.modules, "versions": totals.versions, "bytes": totals.bytes }),
+    );
+    Ok(Exit::Done)
+}
+
+type Wanted = BTreeMap<ModulePath, BTreeSet<Version>>;
+
+/// The versions that a go.sum names.
+fn named_by(path: &Path) -> Result<Wanted, Failed> {
+    let wrong = |reason: String| Failed::new(Exit::Failed, format!("{}: {reason}", path.display()));
+    let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let sums = GoSum::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let mut wanted = Wanted::new();
+    for line in &sums.lines {
+        wanted.entry(line.path.clone()).or_default().insert(line.version.clone());
+    }
+    Ok(wanted)
+}
+
+#[derive(Default)]
+struct Totals {
+    modules: u64,
+    versions: u64,
+    bytes: u64,
+}
+
+async fn walk(store: &Store, tree: &Tree, wanted: Option<&Wanted>, output: &Output) -> Result<Totals, Failed> {
+    let repository = Repository::main();
+    let mut totals = Totals::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.modules(&repository, after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(totals) };
+        after = Some(last.as_str().to_owned());
+        for module in page {
+            let only = match wanted.map(|wanted| wanted.get(&module)) {
+                None => None,
+                Some(Some(versions)) => Some(versions),
+                Some(None) => continue,
+            };
+            let mut versions = store.versions(&repository, &module).await?;
+            versions.retain(|record| only.is_none_or(|only| only.contains(&record.version)));
+            versions.sort_by(|a, b| a.version.cmp(&b.version));
+            export_module(store, tree, &module, &versions, &mut totals).await?;
+            output.progress(|| format!("{} versions, {} MB: {module}", totals.versions, totals.bytes / 1_000_000));
+        }
+    }
+}
+
+/// Writes the files of a module's versions, then its list and `@latest`, so that neither names what is not there yet.
+async fn export_module(
+    store: &Store,
+    tree: &Tree,
+    module: &ModulePath,
+    versions: &[VersionRecord],
+    totals: &mut Totals,
+) -> Result<(), Failed> {
+    let mut complete = Vec::new();
+    for record in versions {
+        let Ok(version) = ModuleVersion::new(module.clone(), record.version.clone()) else { continue };
+        for kind in FileKind::ALL {
+            totals.bytes += export_file(store, tree, &version, kind).await?;
+        }
+        if let Some(zip) = &record.zip {
+            tree.put(&name(module, &format!("{}.ziphash", record.version.escape())), zip.h1.to_string().as_bytes())?;
+        }
+        if record.has(FileKind::Mod) {
+            complete.push(record.version.clone());
+            totals.versions += 1;
+        }
+    }
+    if complete.is_empty() {
+        return Ok(());
+    }
+    totals.modules += 1;
+    let listed: Vec<Version> = complete.iter().filter(|version| !version.is_pseudo()).cloned().collect();
+    tree.put(&name(module, "list"), &modkeep_module::list::render(&listed))?;
+    let newest = latest::pick(&listed, &|_| false).or_else(|| complete.iter().max().cloned());
+    if let Some(newest) = newest
+        && let Ok(version) = ModuleVersion::new(module.clone(), newest)
+        && let Some(info) = store.open_file(&Repository::main(), &version, FileKind::Info).await?
+    {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(info.file, info.size), &mut bytes)?;
+        tree.put(&PathBuf::from(module.escape().as_str()).join("@latest"), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Copies one stored file; 0 bytes when it is not kept. The store compares it with the ledger first.
+async fn export_file(store: &Store, tree: &Tree, version: &ModuleVersion, kind: FileKind) -> Result<u64, Failed> {
+    let Some(stored) = store.open_file(&Repository::main(), version, kind).await? else { return Ok(0) };
+    let name = name(version.path(), &format!("{}.{kind}", version.version().escape()));
+    tree.take(&name, stored.file, stored.size)?;
+    Ok(stored.size)
+}
+
+fn name(module: &ModulePath, file: &str) -> PathBuf {
+    PathBuf::from(module.escape().as_str()).join("@v").join(file)
+}
+
+/// The directory that is written. An existing go.mod or zip is never modified (P-154).
+struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    /// Takes a stored file over, unless a file of that name and size is there.
+    fn take(&self, name: &Path, mut file: fs::File, size: u64) -> Result<(), Failed> {
+        let target = self.root.join(name);
+        if fs::metadata(&target).is_ok_and(|there| there.len() == size) {
+            return Ok(());
+        }
+        self.write(&target, |out| io::copy(&mut file, out).map(drop))
+    }
+
+    /// Writes a small file, replacing one of other content.
+    fn put(&self, name: &Path, bytes: &[u8]) -> Result<(), Failed> {
+        let target = self.root.join(name);
+        if fs::read(&target).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
+        self.write(&target, |out| out.write_all(bytes))
+    }
+
+    /// Fills a temporary name and renames it. Nothing is synced: an export that a power cut broke is run again, and
+    /// files of the wrong size are then written anew.
+    fn write(&self, target: &Path, fill: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), Failed> {
+        let wrong = |error: io::Error| Failed::new(Exit::Failed, format!("{}: {error}", target.display()));
+        let dir = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(dir).map_err(wrong)?;
+        let mut temporary = target.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let mut file = fs::File::create(&temporary).map_err(wrong)?;
+        fill(&mut file).map_err(wrong)?;
+        fs::rename(&temporary, target).map_err(wrong)
+    }
+}

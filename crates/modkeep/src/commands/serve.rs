@@ -1,0 +1,208 @@
+//! `serve`: the house with its doors open, until somebody asks it to stop.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Instant;
+
+use modkeep_http::serve::{Limits, Running, Tls};
+use modkeep_http::{Admin, Faces, Health, Metrics, Probes, Server, Service};
+use modkeep_index::Index;
+use modkeep_mirror::Mirror;
+use modkeep_sumdb::Relay;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Color, Serve};
+use crate::config::Effective;
+use crate::exit::{Exit, Failed};
+use crate::output::Output;
+use crate::watch;
+use crate::wiring::{House, Sources};
+
+pub(super) fn run(serve: &Serve, color: Color, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
+    let started = Instant::now();
+    crate::log::init(effective, color);
+    let sources = Sources::of(effective)?;
+    for warning in &sources.warnings {
+        tracing::warn!(event = "start", "{warning}");
+    }
+    let runtime = super::runtime()?;
+    runtime.block_on(async {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
+        let house = House::build(effective, &sources, watch::observer(&metrics))?;
+        if serve.check {
+            house.close().await;
+            output.result(|| "ready to serve".to_owned(), || serde_json::json!({ "ok": true }));
+            return Ok(Exit::Done);
+        }
+        let doors = open(effective, &house, &metrics).await?;
+        announce(effective, &house, &doors, output, started);
+        stop_asked().await;
+        tracing::info!(event = "stop", "stopping; bodies in flight have {} s", effective.config.server.drain.0.as_secs());
+        doors.close().await;
+        house.close().await;
+        Ok(Exit::Done)
+    })
+}
+
+/// The listeners at work.
+struct Doors {
+    public: Running,
+    admin: Option<Running>,
+    addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    base: String,
+    stop: CancellationToken,
+}
+
+impl Doors {
+    async fn close(self) {
+        self.stop.cancel();
+        self.public.join().await;
+        if let Some(admin) = self.admin {
+            admin.join().await;
+        }
+    }
+}
+
+/// Binds first, so that links can name the real port, then serves.
+async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result<Doors, Failed> {
+    let server = &effective.config.server;
+    let tls = (!server.tls_cert.is_empty()).then(|| Tls::read(Path::new(&server.tls_cert), Path::new(&server.tls_key)));
+    let tls = tls.transpose().map_err(|error| effective.slip("server.tls_cert", error.to_string()))?;
+    let https = tls.is_some();
+    let limits = Limits {
+        connections: server.connections_max,
+        connections_per_address: server.connections_per_address,
+        ..Limits::default()
+    };
+    let config = modkeep_http::serve::Config { tls, limits, drain: server.drain.0, ..Default::default() };
+    let listen = resolved(effective, "server.listen", &server.listen).await?;
+    let bound = Server::bind(&listen, config).map_err(|error| effective.slip("server.listen", error.to_string()))?;
+    let addresses = bound.addresses().to_vec();
+    let base = base_url(effective, &addresses, https);
+    let (mirror, relay) = faces(effective, house);
+    let probes = probes(house);
+    watch::gauges(metrics, house.store.clone(), house.fetch.clone(), {
+        let mirror = mirror.clone();
+        move || mirror.hot_bytes()
+    });
+    let faces = Faces {
+        mirror,
+        relay,
+        index: Index::new(house.store.clone()),
+        store: house.store.clone(),
+        metrics: metrics.clone(),
+        probes: probes.clone(),
+    };
+    let service = Service::new(faces, presented(effective, house, base.clone()));
+    let stop = CancellationToken::new();
+    let failed = |error: modkeep_http::serve::ServeError| Failed::new(Exit::Failed, error.to_string());
+    let public = bound.serve(service, stop.clone()).map_err(failed)?;
+    metrics.watch(public.crowd());
+    let (admin, admin_address) = match server.admin_listen.as_str() {
+        "" => (None, None),
+        text => {
+            let listen = resolved(effective, "server.admin_listen", &[text.to_owned()]).await?;
+            let config = modkeep_http::serve::Config { threads: NonZeroUsize::MIN, ..Default::default() };
+            let bound = Server::bind(&listen, config).map_err(|error| effective.slip("server.admin_listen", error.to_string()))?;
+            let address = bound.addresses().first().copied();
+            (Some(bound.serve(Admin::new(metrics.clone(), probes), stop.clone()).map_err(failed)?), address)
+        }
+    };
+    Ok(Doors { public, admin, addresses, admin_address, base, stop })
+}
+
+fn faces(effective: &Effective, house: &House) -> (Mirror, Relay) {
+    let cache_bytes = effective.config.store.hot_cache.0;
+    let mirror = Mirror::new(house.fetch.clone(), modkeep_mirror::Config { cache_bytes, ..Default::default() });
+    (mirror, house.relay(effective.config.server.hold.0))
+}
+
+fn probes(house: &House) -> Probes {
+    let store = house.store.clone();
+    let databases: Vec<_> = house.database.iter().cloned().collect();
+    let probes = Probes::default().with("store", move || match store.is_writable() {
+        Ok(()) => Health::Well("takes new modules".to_owned()),
+        Err(error) => Health::Degraded(error.to_string()),
+    });
+    probes.with("checksum database", move || match databases.iter().find_map(|database| database.is_stopped()) {
+        None => Health::Well("trusted".to_owned()),
+        Some(size) => Health::Degraded(format!("stopped: it showed a tree that does not extend the one of size {size}")),
+    })
+}
+
+fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http::Config {
+    modkeep_http::Config {
+        public_url: base,
+        title: effective.config.web.title.clone(),
+        notice: effective.config.web.notice.clone(),
+        private: effective.config.origin.private.join(","),
+        sumdb: house.database.as_ref().map(|database| database.name().to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime: Some(tokio::runtime::Handle::current()),
+        ..modkeep_http::Config::default()
+    }
+}
+
+/// Addresses of `host:port` and `:port` texts; a name may stand for several.
+async fn resolved(effective: &Effective, key: &str, texts: &[String]) -> Result<Vec<SocketAddr>, Failed> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        let wrong = |reason: String| effective.slip(key, format!("{text:?}: {reason}"));
+        match text.strip_prefix(':') {
+            Some(port) => {
+                let port: u16 = port.parse().map_err(|_| wrong("want :PORT".to_owned()))?;
+                addresses.push(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], port)));
+            }
+            None => addresses.extend(tokio::net::lookup_host(text.as_str()).await.map_err(|error| wrong(error.to_string()))?),
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// What people put into GOPROXY.
+fn base_url(effective: &Effective, addresses: &[SocketAddr], https: bool) -> String {
+    let configured = effective.config.server.public_url.trim_end_matches('/');
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let scheme = if https { "https" } else { "http" };
+    let Some(first) = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()) else {
+        return String::new();
+    };
+    if first.ip().is_unspecified() || effective.config.server.listen.iter().any(|text| text.starts_with("localhost:")) {
+        return format!("{scheme}://localhost:{}", first.port());
+    }
+    format!("{scheme}://{first}")
+}
+
+fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output, started: Instant) {
+    let ready_ms = started.elapsed().as_millis();
+    let checked = house.database.as_ref().map_or("nothing (verify.log is off)", |database| database.name());
+    let store = crate::wiring::store_config(effective).map(|config| config.path.display().to_string()).unwrap_or_default();
+    let upstream = crate::config::mask_credentials(&effective.config.origin.upstream);
+    output.notice(&format!("store     {store}"));
+    output.notice(&format!("upstream  {upstream}, checked against {checked}"));
+    if let Some(admin) = doors.admin_address {
+        output.notice(&format!("admin     http://{admin}/metrics"));
+    }
+    output.notice(&format!("proxy     {base}      go env -w GOPROXY={base}", base = doors.base));
+    output.notice(&format!("ready in {ready_ms} ms"));
+    tracing::debug!(event = "start", listen = ?doors.addresses, ready_ms);
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without handlers the signals end the process themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

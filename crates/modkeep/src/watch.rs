@@ -1,0 +1,192 @@
+//! What happens in the rooms below, told to people (log lines) and to Prometheus (user-experience.md section 7).
+
+use std::sync::Arc;
+
+use modkeep_fetch::{Alarm, Event, Failure, Fetch, Kind, Observer, Verdict};
+use modkeep_http::Metrics;
+use modkeep_store::Store;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Upper ends of the fetch histogram, in seconds: from a list in the next rack to a large repository far away.
+const BOUNDS_S: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+/// Labels are words from closed sets, so that no request can add a series (K10).
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Fetched {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Why {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Result_ {
+    result: &'static str,
+}
+
+#[derive(Debug)]
+struct Counters {
+    fetches: Family<Fetched, Counter>,
+    seconds: Histogram,
+    bytes: Counter,
+    coalesced: Family<Why, Counter>,
+    avoided: Family<Why, Counter>,
+    verified: Family<Result_, Counter>,
+    alarms: Family<Why, Counter>,
+}
+
+/// An observer that counts and logs. New modules get a line each; requests do not.
+pub(crate) fn observer(metrics: &Metrics) -> Observer {
+    let counters = Arc::new(Counters {
+        fetches: Family::default(),
+        seconds: Histogram::new(BOUNDS_S),
+        bytes: Counter::default(),
+        coalesced: Family::default(),
+        avoided: Family::default(),
+        verified: Family::default(),
+        alarms: Family::default(),
+    });
+    metrics.register(|registry| {
+        let c = &counters;
+        registry.register("fetch", "Questions taken to a source", c.fetches.clone());
+        registry.register("fetch_duration_seconds", "From take-off to landing", c.seconds.clone());
+        registry.register("fetch_bytes", "Bytes that sources sent and we accepted", c.bytes.clone());
+        registry.register("fetch_coalesced", "Callers that joined a fetch under way", c.coalesced.clone());
+        registry.register("fetch_avoided", "Questions answered without asking or without a body", c.avoided.clone());
+        registry.register("verify", "How go.mod files and zips were judged", c.verified.clone());
+        registry.register("alarms", "What an operator should see at once", c.alarms.clone());
+    });
+    Arc::new(move |event| {
+        counters.count(event);
+        log(event);
+    })
+}
+
+impl Counters {
+    fn count(&self, event: &Event<'_>) {
+        match event {
+            Event::Fetched { kind, bytes, took, not_modified, .. } => {
+                self.fetches.get_or_create(&Fetched { kind: kind.word(), result: "ok" }).inc();
+                self.seconds.observe(took.as_secs_f64());
+                self.bytes.inc_by(*bytes);
+                if *not_modified {
+                    self.avoided.get_or_create(&Why { reason: "etag" }).inc();
+                }
+            }
+            Event::Failed { kind, failure, took } => {
+                self.fetches.get_or_create(&Fetched { kind: kind.word(), result: word(failure) }).inc();
+                self.seconds.observe(took.as_secs_f64());
+            }
+            Event::Coalesced { .. } => drop(self.coalesced.get_or_create(&Why { reason: "singleflight" }).inc()),
+            Event::Remembered { .. } => drop(self.avoided.get_or_create(&Why { reason: "negative" }).inc()),
+            Event::ServedStale { .. } => drop(self.avoided.get_or_create(&Why { reason: "stale" }).inc()),
+            Event::Verified { verdict, .. } => {
+                let result = match verdict {
+                    Verdict::Match => "match",
+                    Verdict::Mismatch => "mismatch",
+                    Verdict::Absent => "absent",
+                    Verdict::Skipped => "skipped",
+                };
+                self.verified.get_or_create(&Result_ { result }).inc();
+            }
+            Event::Alarm { alarm, .. } => drop(self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc()),
+        }
+    }
+}
+
+fn log(event: &Event<'_>) {
+    match event {
+        Event::Fetched { subject, kind: Kind::Zip, source, bytes, took, new_version: true, .. } => {
+            let ms = took.as_millis();
+            tracing::info!(event = "fetch", module = %subject.module, version = subject.version.as_deref(), origin = source, bytes, ms, "+ {subject}");
+        }
+        Event::Fetched { subject, kind, source, bytes, took, .. } => {
+            tracing::debug!(event = "fetch", kind = kind.word(), %subject, origin = source, bytes, ms = took.as_millis());
+        }
+        Event::Failed { kind, failure, took } if failure.is_absence() => {
+            tracing::debug!(event = "fetch_failed", kind = kind.word(), ms = took.as_millis(), "{failure}");
+        }
+        Event::Failed { kind, failure, took } => {
+            tracing::warn!(event = "fetch_failed", kind = kind.word(), ms = took.as_millis(), "{failure}");
+        }
+        Event::Alarm { subject, alarm, detail } => {
+            tracing::error!(event = "checksum_conflict", alarm = name(*alarm), %subject, "{detail}");
+        }
+        _ => {}
+    }
+}
+
+/// A failure's word for the label `result`.
+fn word(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } => "not-found",
+        Failure::Unlisted { .. } => "unlisted",
+        Failure::Checksum { .. } => "checksum",
+        Failure::BadContent { .. } | Failure::BadAnswer { .. } | Failure::TooLarge { .. } => "bad",
+        Failure::OriginLimit { .. } | Failure::Busy { .. } => "limit",
+        Failure::LogDown { .. } | Failure::LogInconsistent { .. } => "log",
+        Failure::Storage { .. } | Failure::Corrupt { .. } => "store",
+        _ => "error",
+    }
+}
+
+fn name(alarm: Alarm) -> &'static str {
+    match alarm {
+        Alarm::ChecksumMismatch => "checksum_mismatch",
+        Alarm::UpstreamChanged => "upstream_changed",
+        Alarm::GoModDiffers => "go_mod_differs",
+        Alarm::LogInconsistent => "log_inconsistent",
+        Alarm::StoreDamaged => "store_damaged",
+    }
+}
+
+/// Numbers that are asked for rather than counted: the store's room and cost, the flights.
+pub(crate) fn gauges(metrics: &Metrics, store: Store, fetch: Fetch, hot_bytes: impl Fn() -> u64 + Send + Sync + 'static) {
+    metrics.register(|registry| {
+        registry.register_collector(Box::new(Gauges { store, fetch, hot_bytes: Box::new(hot_bytes) }));
+    });
+}
+
+struct Gauges {
+    store: Store,
+    fetch: Fetch,
+    hot_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl std::fmt::Debug for Gauges {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Gauges")
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let usage = self.store.usage();
+        let free = self.store.space().map_or(0, |space| space.free);
+        let in_flight = u64::try_from(self.fetch.in_flight()).unwrap_or(u64::MAX);
+        for (name, help, value) in [
+            ("store_free_bytes", "Room on the disk of the store", free),
+            ("fetch_in_flight", "Questions being worked on", in_flight),
+            ("hot_cache_bytes", "Memory taken by hot answers", (self.hot_bytes)()),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(out.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("store_syncs", "Syncs of files and directories, and of the ledger", usage.syncs),
+            ("store_written_bytes", "Bytes of blobs made durable", usage.bytes),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(out.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

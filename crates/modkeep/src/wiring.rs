@@ -1,0 +1,258 @@
+//! The house, built bottom-up from the configuration.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use modkeep_egress::{AllowRule, Egress, HostPort, ProxyEnv, user_agent};
+use modkeep_fetch::{Fetch, Lifetimes, Observer, Source};
+use modkeep_module::Patterns;
+use modkeep_store::{MinFree, Store, SystemClock};
+use modkeep_sumdb::Relay;
+use modkeep_upstream::{Chain, Database, DatabaseConfig, Entry, GoSumDb, Patience, Separator, Upstream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::config::{Effective, Size};
+use crate::exit::{Exit, Failed};
+
+/// Everything below the faces, as one process uses it.
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) database: Option<Database>,
+    pub(crate) fetch: Fetch,
+    pub(crate) private: Patterns,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl House {
+    /// Opens the store as its only writer and connects the rooms. Must be called within a runtime.
+    pub(crate) fn build(effective: &Effective, sources: &Sources, observer: Observer) -> Result<Self, Failed> {
+        let gosumdb = gosumdb(effective)?;
+        let (private, unchecked) = (private(effective)?, unchecked(effective, &gosumdb)?);
+        let egress = egress(effective, sources, &[])?;
+        let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
+        let patience = patience(effective);
+        let database = database_config(effective, sources)?
+            .map(|config| Database::new(config, egress.clone(), store.clone()))
+            .transpose()?;
+        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let fetch = Fetch::new(modkeep_fetch::Parts {
+            store: store.clone(),
+            sources: sources.upstreams(&egress, patience),
+            database: database.clone(),
+            unchecked,
+            private: private.clone(),
+            config: fetch_config(effective),
+            observer,
+            tracker: tracker.clone(),
+            cancel: cancel.clone(),
+        });
+        Ok(Self { store, database, fetch, private, tracker, cancel })
+    }
+
+    /// The relay of the checksum database that we check against ourselves.
+    pub(crate) fn relay(&self, hold: Duration) -> Relay {
+        Relay::new(modkeep_sumdb::Parts {
+            databases: self.database.iter().cloned().collect(),
+            private: self.private.clone(),
+            hold,
+            tracker: self.tracker.clone(),
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    /// Lets flights go and waits for those at a point where they may not stop. Nothing acknowledged is lost.
+    pub(crate) async fn close(self) {
+        self.cancel.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// Whether the configuration fits together and the world, without building anything.
+pub(crate) fn check(effective: &Effective) -> Result<(), Failed> {
+    let sources = Sources::of(effective)?;
+    private(effective)?;
+    unchecked(effective, &gosumdb(effective)?)?;
+    store_config(effective)?;
+    egress(effective, &sources, &[]).map(drop)
+}
+
+/// The chain of sources, without what cannot be asked, and why it was left out.
+pub(crate) struct Sources {
+    entries: Vec<(Entry, Separator)>,
+    /// What an operator should know before serving begins.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sources {
+    pub(crate) fn of(effective: &Effective) -> Result<Self, Failed> {
+        const KEY: &str = "origin.upstream";
+        let text = &effective.config.origin.upstream;
+        let slip = |reason: &str| Failed::from(effective.slip(KEY, reason));
+        let chain = Chain::parse(text).map_err(|error| slip(&error.to_string()))?;
+        let own = own_places(effective);
+        let mut sources = Self { entries: Vec::new(), warnings: Vec::new() };
+        for (entry, then) in chain.entries() {
+            let is_own = matches!(entry, Entry::Proxy(url) if HostPort::of(url).is_some_and(|place| own.contains(&place)));
+            if matches!(entry, Entry::Direct) {
+                let left_out = "\"direct\" is left out of the chain: version control comes with a later release";
+                sources.warnings.push(left_out.to_owned());
+            } else if is_own && effective.is_from_go(KEY) {
+                sources.warnings.push("GOPROXY names this server; it is left out of the chain".to_owned());
+            } else if is_own {
+                return Err(slip("names this server itself"));
+            } else {
+                sources.entries.push((entry.clone(), *then));
+            }
+        }
+        if sources.entries.is_empty() {
+            return Err(slip("leaves nobody to ask: name a mirror or a file:// tree, or say \"off\""));
+        }
+        Ok(sources)
+    }
+
+    /// Puts a tree before all others.
+    pub(crate) fn after_tree(mut self, tree: PathBuf) -> Self {
+        self.entries.insert(0, (Entry::Tree(tree), Separator::Pipe));
+        self
+    }
+
+    fn upstreams(&self, egress: &Egress, patience: Patience) -> Vec<Source> {
+        let source = |(entry, then): &(Entry, Separator)| {
+            let upstream = Upstream::of_entry(entry, egress)?.with_patience(patience);
+            Some(Source { upstream, then: *then })
+        };
+        self.entries.iter().filter_map(source).collect()
+    }
+
+    fn places(&self) -> Vec<HostPort> {
+        let place = |(entry, _): &(Entry, Separator)| match entry {
+            Entry::Proxy(url) => HostPort::of(url),
+            _ => None,
+        };
+        self.entries.iter().filter_map(place).collect()
+    }
+}
+
+/// Where this server listens, and its public name.
+fn own_places(effective: &Effective) -> Vec<HostPort> {
+    let server = &effective.config.server;
+    let mut places = Vec::new();
+    for listen in &server.listen {
+        match listen.strip_prefix(':') {
+            Some(port) => places.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"))),
+            None => places.push(listen.clone()),
+        }
+    }
+    let mut places: Vec<HostPort> = places.iter().filter_map(|place| HostPort::parse(place).ok()).collect();
+    places.retain(|place| place.port() != 0);
+    places.extend(Url::parse(&server.public_url).ok().as_ref().and_then(HostPort::of));
+    places
+}
+
+/// Where the data directory is and how much of the disk stays free.
+pub(crate) fn store_config(effective: &Effective) -> Result<modkeep_store::Config, Failed> {
+    let section = &effective.config.store;
+    let path = if section.path.is_empty() { default_store()? } else { home_expanded(&section.path)? };
+    let min_free = match section.min_free.as_str() {
+        "auto" => MinFree::Auto,
+        text => MinFree::Bytes(Size::from_str(text).map_err(|reason| effective.slip("store.min_free", reason))?.0),
+    };
+    Ok(modkeep_store::Config { path, min_free })
+}
+
+fn default_store() -> Result<PathBuf, Failed> {
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()) {
+        return Ok(PathBuf::from(data).join("modkeep"));
+    }
+    home_expanded("~/.local/share/modkeep")
+}
+
+fn home_expanded(path: &str) -> Result<PathBuf, Failed> {
+    let Some(rest) = path.strip_prefix("~/") else { return Ok(PathBuf::from(path)) };
+    match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+        Some(home) => Ok(PathBuf::from(home).join(rest)),
+        None => Err(Failed::new(Exit::Config, "HOME is not set; say where the store is: --store DIR")),
+    }
+}
+
+/// The one way out, with the chain's places, the database's and `more` as configured infrastructure.
+pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> Result<Egress, Failed> {
+    let mut named = sources.places();
+    named.extend(database_config(effective, sources)?.iter().flat_map(DatabaseConfig::places));
+    named.extend(more.iter().filter_map(HostPort::of));
+    let mut allow = Vec::new();
+    for rule in &effective.config.egress.allow {
+        allow.push(AllowRule::parse(rule).map_err(|error| effective.slip("egress.allow", format!("{rule:?}: {error}")))?);
+    }
+    let proxies = ProxyEnv::read(|name| std::env::var(name).ok());
+    let proxies = proxies.map_err(|error| Failed::new(Exit::Config, error.to_string()))?;
+    let section = &effective.config.origin;
+    let contact = (!section.user_agent_contact.is_empty()).then_some(section.user_agent_contact.as_str());
+    let config = modkeep_egress::Config {
+        user_agent: user_agent(contact),
+        allow,
+        named,
+        own: own_places(effective),
+        proxies,
+        per_upstream: section.per_upstream,
+        queue_max: section.queue_max,
+        ..modkeep_egress::Config::default()
+    };
+    Egress::new(config).map_err(|error| Failed::new(Exit::Config, error.to_string()))
+}
+
+fn patience(effective: &Effective) -> Patience {
+    let section = &effective.config.origin;
+    Patience { zip: section.timeout.0, silence: section.silence.0, ..Patience::default() }
+}
+
+/// The checksum database and the ways to it; `None` where it is off.
+fn database_config(effective: &Effective, sources: &Sources) -> Result<Option<DatabaseConfig>, Failed> {
+    let GoSumDb::On { key, url } = gosumdb(effective)? else { return Ok(None) };
+    Ok(Some(DatabaseConfig { key, url, proxies: sources.entries.clone(), patience: patience(effective) }))
+}
+
+fn gosumdb(effective: &Effective) -> Result<GoSumDb, Failed> {
+    match effective.config.verify.log.as_str() {
+        "default" => Ok(GoSumDb::default()),
+        text => Ok(GoSumDb::parse(text).map_err(|error| effective.slip("verify.log", error.to_string()))?),
+    }
+}
+
+fn private(effective: &Effective) -> Result<Patterns, Failed> {
+    patterns(effective, "origin.private", &effective.config.origin.private)
+}
+
+/// What is not checked: the patterns, or everything where the database is off.
+fn unchecked(effective: &Effective, gosumdb: &GoSumDb) -> Result<Patterns, Failed> {
+    if matches!(gosumdb, GoSumDb::Off) {
+        return patterns(effective, "verify.unchecked", &["*".to_owned()]);
+    }
+    patterns(effective, "verify.unchecked", &effective.config.verify.unchecked)
+}
+
+/// A malformed glob stops the start when we were told it, and matches nothing when Go's variables say it (spec/README item 13).
+fn patterns(effective: &Effective, key: &str, globs: &[String]) -> Result<Patterns, Failed> {
+    let text = globs.join(",");
+    if effective.is_from_go(key) {
+        return Ok(Patterns::lenient(&text));
+    }
+    Ok(Patterns::parse(&text).map_err(|error| effective.slip(key, error.to_string()))?)
+}
+
+fn fetch_config(effective: &Effective) -> modkeep_fetch::Config {
+    let section = &effective.config.origin;
+    let defaults = modkeep_fetch::Config::default();
+    modkeep_fetch::Config {
+        hold: effective.config.server.hold.0,
+        lifetimes: Lifetimes { fresh: section.list_ttl.0, ..defaults.lifetimes },
+        absent_ttl: section.absent_ttl.0,
+        ..defaults
+    }
+}
