@@ -64,7 +64,8 @@ impl From<std::io::Error> for Failed {
 
 impl From<modkeep_store::Error> for Failed {
     fn from(error: modkeep_store::Error) -> Self {
-        let exit = if matches!(error, modkeep_store::Error::Corrupt { .. }) { Exit::Integrity } else { Exit::Store };
+        let exit =
+            if matches!(error, modkeep_store::Error::Corrupt { .. }) { Exit::Integrity } else { Exit::Store };
         let hint = if matches!(error, modkeep_store::Error::Locked { .. }) {
             "; stop it, or go through it: --server URL"
         } else {

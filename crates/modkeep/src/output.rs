@@ -98,7 +98,8 @@ impl Output {
 
 /// Text safe for a terminal: control characters, ESC and the marks that reorder text are escaped (L09).
 pub(crate) fn printable(text: &str) -> String {
-    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let reorders =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if (c.is_control() && c != '\n' && c != '\t') || reorders(c) {

@@ -60,7 +60,11 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
         registry.register("fetch_duration_seconds", "From take-off to landing", c.seconds.clone());
         registry.register("fetch_bytes", "Bytes that sources sent and we accepted", c.bytes.clone());
         registry.register("fetch_coalesced", "Callers that joined a fetch under way", c.coalesced.clone());
-        registry.register("fetch_avoided", "Questions answered without asking or without a body", c.avoided.clone());
+        registry.register(
+            "fetch_avoided",
+            "Questions answered without asking or without a body",
+            c.avoided.clone(),
+        );
         registry.register("verify", "How go.mod files and zips were judged", c.verified.clone());
         registry.register("alarms", "What an operator should see at once", c.alarms.clone());
     });
@@ -85,7 +89,9 @@ impl Counters {
                 self.fetches.get_or_create(&Fetched { kind: kind.word(), result: word(failure) }).inc();
                 self.seconds.observe(took.as_secs_f64());
             }
-            Event::Coalesced { .. } => drop(self.coalesced.get_or_create(&Why { reason: "singleflight" }).inc()),
+            Event::Coalesced { .. } => {
+                drop(self.coalesced.get_or_create(&Why { reason: "singleflight" }).inc())
+            }
             Event::Remembered { .. } => drop(self.avoided.get_or_create(&Why { reason: "negative" }).inc()),
             Event::ServedStale { .. } => drop(self.avoided.get_or_create(&Why { reason: "stale" }).inc()),
             Event::Verified { verdict, .. } => {
@@ -97,7 +103,9 @@ impl Counters {
                 };
                 self.verified.get_or_create(&Result_ { result }).inc();
             }
-            Event::Alarm { alarm, .. } => drop(self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc()),
+            Event::Alarm { alarm, .. } => {
+                drop(self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc())
+            }
         }
     }
 }
@@ -149,7 +157,12 @@ fn name(alarm: Alarm) -> &'static str {
 }
 
 /// Numbers that are asked for rather than counted: the store's room and cost, the flights.
-pub(crate) fn gauges(metrics: &Metrics, store: Store, fetch: Fetch, hot_bytes: impl Fn() -> u64 + Send + Sync + 'static) {
+pub(crate) fn gauges(
+    metrics: &Metrics,
+    store: Store,
+    fetch: Fetch,
+    hot_bytes: impl Fn() -> u64 + Send + Sync + 'static,
+) {
     metrics.register(|registry| {
         registry.register_collector(Box::new(Gauges { store, fetch, hot_bytes: Box::new(hot_bytes) }));
     });

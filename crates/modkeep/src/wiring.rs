@@ -30,7 +30,11 @@ pub(crate) struct House {
 
 impl House {
     /// Opens the store as its only writer and connects the rooms. Must be called within a runtime.
-    pub(crate) fn build(effective: &Effective, sources: &Sources, observer: Observer) -> Result<Self, Failed> {
+    pub(crate) fn build(
+        effective: &Effective,
+        sources: &Sources,
+        observer: Observer,
+    ) -> Result<Self, Failed> {
         let gosumdb = gosumdb(effective)?;
         let (private, unchecked) = (private(effective)?, unchecked(effective, &gosumdb)?);
         let egress = egress(effective, sources, &[])?;
@@ -100,7 +104,8 @@ impl Sources {
         for (entry, then) in chain.entries() {
             let is_own = matches!(entry, Entry::Proxy(url) if HostPort::of(url).is_some_and(|place| own.contains(&place)));
             if matches!(entry, Entry::Direct) {
-                let left_out = "\"direct\" is left out of the chain: version control comes with a later release";
+                let left_out =
+                    "\"direct\" is left out of the chain: version control comes with a later release";
                 sources.warnings.push(left_out.to_owned());
             } else if is_own && effective.is_from_go(KEY) {
                 sources.warnings.push("GOPROXY names this server; it is left out of the chain".to_owned());
@@ -145,7 +150,9 @@ fn own_places(effective: &Effective) -> Vec<HostPort> {
     let mut places = Vec::new();
     for listen in &server.listen {
         match listen.strip_prefix(':') {
-            Some(port) => places.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"))),
+            Some(port) => {
+                places.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")))
+            }
             None => places.push(listen.clone()),
         }
     }
@@ -161,7 +168,9 @@ pub(crate) fn store_config(effective: &Effective) -> Result<modkeep_store::Confi
     let path = if section.path.is_empty() { default_store()? } else { home_expanded(&section.path)? };
     let min_free = match section.min_free.as_str() {
         "auto" => MinFree::Auto,
-        text => MinFree::Bytes(Size::from_str(text).map_err(|reason| effective.slip("store.min_free", reason))?.0),
+        text => {
+            MinFree::Bytes(Size::from_str(text).map_err(|reason| effective.slip("store.min_free", reason))?.0)
+        }
     };
     Ok(modkeep_store::Config { path, min_free })
 }
@@ -188,7 +197,10 @@ pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> 
     named.extend(more.iter().filter_map(HostPort::of));
     let mut allow = Vec::new();
     for rule in &effective.config.egress.allow {
-        allow.push(AllowRule::parse(rule).map_err(|error| effective.slip("egress.allow", format!("{rule:?}: {error}")))?);
+        allow.push(
+            AllowRule::parse(rule)
+                .map_err(|error| effective.slip("egress.allow", format!("{rule:?}: {error}")))?,
+        );
     }
     let proxies = ProxyEnv::read(|name| std::env::var(name).ok());
     let proxies = proxies.map_err(|error| Failed::new(Exit::Config, error.to_string()))?;

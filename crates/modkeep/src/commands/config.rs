@@ -9,7 +9,13 @@ use crate::output::Output;
 pub(super) fn init(output: &Output) -> Exit {
     let commented: String = DEFAULTS
         .lines()
-        .map(|line| if line.contains(" = ") && !line.starts_with('#') { format!("# {line}\n") } else { format!("{line}\n") })
+        .map(|line| {
+            if line.contains(" = ") && !line.starts_with('#') {
+                format!("# {line}\n")
+            } else {
+                format!("{line}\n")
+            }
+        })
         .collect();
     output.raw(&commented);
     Exit::Done
@@ -21,7 +27,8 @@ pub(super) fn run(command: &ConfigCommand, effective: &Effective, output: &Outpu
         ConfigCommand::Show { changed } => output.raw(&effective.show(*changed)),
         // Reaching this place means that every layer was read; what binds it to the world is checked by wiring.
         ConfigCommand::Init | ConfigCommand::Check => match crate::wiring::check(effective) {
-            Ok(()) => output.result(|| "the configuration is sound".to_owned(), || serde_json::json!({ "ok": true })),
+            Ok(()) => output
+                .result(|| "the configuration is sound".to_owned(), || serde_json::json!({ "ok": true })),
             Err(failed) => {
                 output.problem(&failed.text);
                 return failed.exit;

@@ -49,7 +49,12 @@ struct Totals {
     bytes: u64,
 }
 
-async fn walk(store: &Store, tree: &Tree, wanted: Option<&Wanted>, output: &Output) -> Result<Totals, Failed> {
+async fn walk(
+    store: &Store,
+    tree: &Tree,
+    wanted: Option<&Wanted>,
+    output: &Output,
+) -> Result<Totals, Failed> {
     let repository = Repository::main();
     let mut totals = Totals::default();
     let mut after: Option<String> = None;
@@ -67,7 +72,9 @@ async fn walk(store: &Store, tree: &Tree, wanted: Option<&Wanted>, output: &Outp
             versions.retain(|record| only.is_none_or(|only| only.contains(&record.version)));
             versions.sort_by(|a, b| a.version.cmp(&b.version));
             export_module(store, tree, &module, &versions, &mut totals).await?;
-            output.progress(|| format!("{} versions, {} MB: {module}", totals.versions, totals.bytes / 1_000_000));
+            output.progress(|| {
+                format!("{} versions, {} MB: {module}", totals.versions, totals.bytes / 1_000_000)
+            });
         }
     }
 }
@@ -87,7 +94,10 @@ async fn export_module(
             totals.bytes += export_file(store, tree, &version, kind).await?;
         }
         if let Some(zip) = &record.zip {
-            tree.put(&name(module, &format!("{}.ziphash", record.version.escape())), zip.h1.to_string().as_bytes())?;
+            tree.put(
+                &name(module, &format!("{}.ziphash", record.version.escape())),
+                zip.h1.to_string().as_bytes(),
+            )?;
         }
         if record.has(FileKind::Mod) {
             complete.push(record.version.clone());
@@ -113,7 +123,12 @@ async fn export_module(
 }
 
 /// Copies one stored file; 0 bytes when it is not kept. The store compares it with the ledger first.
-async fn export_file(store: &Store, tree: &Tree, version: &ModuleVersion, kind: FileKind) -> Result<u64, Failed> {
+async fn export_file(
+    store: &Store,
+    tree: &Tree,
+    version: &ModuleVersion,
+    kind: FileKind,
+) -> Result<u64, Failed> {
     let Some(stored) = store.open_file(&Repository::main(), version, kind).await? else { return Ok(0) };
     let name = name(version.path(), &format!("{}.{kind}", version.version().escape()));
     tree.take(&name, stored.file, stored.size)?;

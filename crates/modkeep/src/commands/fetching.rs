@@ -56,7 +56,9 @@ impl Wish {
         let path = ModulePath::parse(path).map_err(|error| wrong(error.to_string()))?;
         let version = match version {
             "latest" => Wanted::Latest,
-            named => Wanted::Named(VersionOrQuery::parse(&path, named).map_err(|error| wrong(error.to_string()))?),
+            named => {
+                Wanted::Named(VersionOrQuery::parse(&path, named).map_err(|error| wrong(error.to_string()))?)
+            }
         };
         Ok(Self { path, version, go_mod_only: false, sums: Sums::default() })
     }
@@ -78,13 +80,20 @@ enum Via {
 }
 
 /// Grants wishes, says how each went, and sums up.
-pub(super) fn run(wishes: Vec<Wish>, how: &Fetching, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
+pub(super) fn run(
+    wishes: Vec<Wish>,
+    how: &Fetching,
+    effective: &Effective,
+    output: &Output,
+) -> Result<Exit, Failed> {
     let runtime = super::runtime()?;
     runtime.block_on(async {
         match &how.server {
             Some(server) => {
-                let base = Url::parse(server).map_err(|error| Failed::new(Exit::Failed, format!("{server}: {error}")))?;
-                let egress = crate::wiring::egress(effective, &Sources::of(effective)?, std::slice::from_ref(&base))?;
+                let base = Url::parse(server)
+                    .map_err(|error| Failed::new(Exit::Failed, format!("{server}: {error}")))?;
+                let egress =
+                    crate::wiring::egress(effective, &Sources::of(effective)?, std::slice::from_ref(&base))?;
                 Ok(grant_all(wishes, how.jobs, Via::Server { egress, base }, output).await)
             }
             None => {
@@ -147,7 +156,10 @@ impl Tally {
                     self.worst = Some(failed.exit);
                 }
                 if output.is_json() {
-                    output.result(String::new, || json!({ "wish": wish.text(), "ok": false, "error": failed.text }));
+                    output.result(
+                        String::new,
+                        || json!({ "wish": wish.text(), "ok": false, "error": failed.text }),
+                    );
                 } else {
                     output.problem(&format!("{}: {}", wish.text(), failed.text));
                 }
@@ -187,7 +199,9 @@ impl Via {
         let bytes = match self {
             Self::Here { fetch, .. } => {
                 let answer = match &ask {
-                    Ask::Info(VersionOrQuery::Query(query)) => fetch.query(&wish.path, query, Reach::MayFetch).await,
+                    Ask::Info(VersionOrQuery::Query(query)) => {
+                        fetch.query(&wish.path, query, Reach::MayFetch).await
+                    }
                     _ => fetch.latest(&wish.path, Reach::MayFetch).await,
                 };
                 answer.map_err(|failure| of_fetch(&failure))?.bytes.to_vec()
@@ -220,7 +234,12 @@ impl Via {
         let limits = Limits { bytes_max: 600 << 20, ..Limits::default() };
         let asked = Request { encoding: Encoding::Plain, limits, ..Request::named(url) };
         let mut response = egress.get(asked).await.map_err(|error| away(&error))?;
-        let code = response.headers.get("x-modkeep-code").and_then(|code| code.to_str().ok()).unwrap_or_default().to_owned();
+        let code = response
+            .headers
+            .get("x-modkeep-code")
+            .and_then(|code| code.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let keep = if response.status == 200 { keep } else { REFUSAL_MAX };
         let mut body = Vec::new();
         while let Some(chunk) = response.body.chunk().await.map_err(|error| away(&error))? {
@@ -241,7 +260,10 @@ impl Via {
             if let (Some(wanted), Some(kept)) = (wanted, kept)
                 && wanted != kept
             {
-                return Err(Failed::new(Exit::Integrity, format!("{name}: go.sum says {wanted}, verified and kept is {kept}")));
+                return Err(Failed::new(
+                    Exit::Integrity,
+                    format!("{name}: go.sum says {wanted}, verified and kept is {kept}"),
+                ));
             }
         }
         Ok(())
@@ -262,7 +284,9 @@ pub(super) fn of_fetch(failure: &Failure) -> Failed {
         | Failure::BadContent { .. }
         | Failure::TooLarge { .. }
         | Failure::Offline { .. } => Exit::NotFound,
-        Failure::Checksum { .. } | Failure::LogInconsistent { .. } | Failure::Corrupt { .. } => Exit::Integrity,
+        Failure::Checksum { .. } | Failure::LogInconsistent { .. } | Failure::Corrupt { .. } => {
+            Exit::Integrity
+        }
         Failure::LogPrivate { .. } => Exit::Policy,
         Failure::Storage { .. } => Exit::Store,
         Failure::Stopping { .. } => Exit::Interrupted,
@@ -281,6 +305,10 @@ fn of_server(status: u16, code: &str, body: &[u8]) -> Failed {
         _ => Exit::Origin,
     };
     let said = String::from_utf8_lossy(body);
-    let line = said.lines().next().filter(|line| !line.is_empty()).map_or_else(|| format!("status {status}"), str::to_owned);
+    let line = said
+        .lines()
+        .next()
+        .filter(|line| !line.is_empty())
+        .map_or_else(|| format!("status {status}"), str::to_owned);
     Failed::new(exit, line)
 }

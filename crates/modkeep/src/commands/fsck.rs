@@ -20,10 +20,14 @@ pub(super) fn run(fsck: &Fsck, effective: &Effective, output: &Output) -> Result
     };
     let options = Options { quarantine: fsck.repair };
     let mut show = |at: Progress| {
-        output.progress(|| format!("{} of {} versions, {} MB", at.versions, at.versions_total, at.bytes / 1_000_000));
+        output.progress(|| {
+            format!("{} of {} versions, {} MB", at.versions, at.versions_total, at.bytes / 1_000_000)
+        });
     };
     let report = modkeep_store::fsck::run(&store, options, &mut show)?;
-    for finding in report.findings.iter().filter(|finding| finding.severity > Severity::Note || output.is_json()) {
+    for finding in
+        report.findings.iter().filter(|finding| finding.severity > Severity::Note || output.is_json())
+    {
         output.result(
             || finding.to_string(),
             || json!({ "id": finding.id, "severity": finding.severity.to_string(), "path": finding.path, "text": finding.text }),
@@ -33,7 +37,10 @@ pub(super) fn run(fsck: &Fsck, effective: &Effective, output: &Output) -> Result
     output.summary(
         || {
             let verdict = if sound { "sound" } else { "DAMAGED" };
-            format!("{verdict}: {} versions, {} files, {} bytes checked", checked.versions, checked.files, checked.bytes)
+            format!(
+                "{verdict}: {} versions, {} files, {} bytes checked",
+                checked.versions, checked.files, checked.bytes
+            )
         },
         json!({
             "sound": sound, "versions": checked.versions, "files": checked.files, "bytes": checked.bytes,

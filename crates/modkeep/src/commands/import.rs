@@ -30,7 +30,12 @@ pub(super) fn run(import: &Import, effective: &Effective, output: &Output) -> Re
         house.close().await;
         let totals = exit?;
         output.summary(
-            || format!("{} versions taken in, {} were here, {} refused", totals.new, totals.known, totals.refused),
+            || {
+                format!(
+                    "{} versions taken in, {} were here, {} refused",
+                    totals.new, totals.known, totals.refused
+                )
+            },
             json!({
                 "new": totals.new, "known": totals.known, "refused": totals.refused, "bytes": totals.bytes,
                 "syncs": usage.syncs,
@@ -99,7 +104,11 @@ async fn take_in(inventory: Inventory, house: &House, output: &Output) -> Result
         let is_last = next.is_none();
         match next {
             Some(Ok((module, versions))) => {
-                batch.extend(versions.into_iter().filter_map(|version| ModuleVersion::new(module.clone(), version).ok()));
+                batch.extend(
+                    versions
+                        .into_iter()
+                        .filter_map(|version| ModuleVersion::new(module.clone(), version).ok()),
+                );
             }
             Some(Err(error)) => {
                 output.problem(&error.to_string());
@@ -113,7 +122,9 @@ async fn take_in(inventory: Inventory, house: &House, output: &Output) -> Result
             for (of, outcome) in batch.iter().zip(outcomes) {
                 note(of, outcome.map_err(|failure| of_fetch(&failure)), &mut totals, output);
             }
-            output.progress(|| format!("{} new, {} known, {} MB", totals.new, totals.known, totals.bytes / 1_000_000));
+            output.progress(|| {
+                format!("{} new, {} known, {} MB", totals.new, totals.known, totals.bytes / 1_000_000)
+            });
             batch = rest;
         }
         if is_last {
@@ -132,7 +143,10 @@ fn note(of: &ModuleVersion, outcome: Result<Taken, Failed>, totals: &mut Totals,
         Err(failed) => {
             totals.refuse(failed.exit);
             if output.is_json() {
-                output.result(String::new, || json!({ "version": of.to_string(), "ok": false, "error": failed.text }));
+                output.result(
+                    String::new,
+                    || json!({ "version": of.to_string(), "ok": false, "error": failed.text }),
+                );
             } else {
                 output.problem(&format!("{of}: {}", failed.text));
             }

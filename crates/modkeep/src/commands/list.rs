@@ -27,7 +27,12 @@ struct Totals {
     versions: u64,
 }
 
-async fn walk(store: &Store, list: &List, wanted: Option<&Patterns>, output: &Output) -> Result<Totals, Failed> {
+async fn walk(
+    store: &Store,
+    list: &List,
+    wanted: Option<&Patterns>,
+    output: &Output,
+) -> Result<Totals, Failed> {
     let repository = Repository::main();
     let mut totals = Totals::default();
     let mut after: Option<String> = None;
@@ -35,7 +40,8 @@ async fn walk(store: &Store, list: &List, wanted: Option<&Patterns>, output: &Ou
         let page = store.modules(&repository, after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(totals) };
         after = Some(last.as_str().to_owned());
-        for module in page.iter().filter(|module| wanted.is_none_or(|wanted| wanted.matches(module.as_str()))) {
+        for module in page.iter().filter(|module| wanted.is_none_or(|wanted| wanted.matches(module.as_str())))
+        {
             let mut versions = store.versions(&repository, module).await?;
             versions.retain(|record| !list.unverified || is_unverified(record));
             if versions.is_empty() {
@@ -64,6 +70,7 @@ fn is_unverified(record: &VersionRecord) -> bool {
 }
 
 fn line(record: &VersionRecord) -> String {
-    let sum = record.zip.as_ref().map_or_else(|| "(no zip)".to_owned(), |zip| format!("{} {}", zip.h1, zip.size));
+    let sum =
+        record.zip.as_ref().map_or_else(|| "(no zip)".to_owned(), |zip| format!("{} {}", zip.h1, zip.size));
     format!("{} {} {sum}", record.module, record.version)
 }

@@ -59,7 +59,8 @@ fn configuration(cli: &Cli) -> Result<Effective, Failed> {
     for file in configuration_files(cli, variable) {
         settings.extend(crate::config::file(&file)?);
     }
-    let readable = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let readable = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     settings.extend(crate::config::environment(readable)?);
     settings.extend(cli.settings());
     Ok(Effective::new(settings)?)
@@ -94,7 +95,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
 fn open_read_only(effective: &Effective) -> Result<Store, Failed> {
     let config = crate::wiring::store_config(effective)?;
     if !config.path.exists() {
-        let text = format!("{}: there is no store yet; \"modkeep serve\" or \"modkeep get\" makes one", config.path.display());
+        let text = format!(
+            "{}: there is no store yet; \"modkeep serve\" or \"modkeep get\" makes one",
+            config.path.display()
+        );
         return Err(Failed::new(Exit::Store, text));
     }
     Ok(Store::open_read_only(config)?)

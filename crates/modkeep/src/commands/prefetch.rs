@@ -69,7 +69,11 @@ fn of_go_sum(bytes: &[u8]) -> Result<Vec<Wish>, String> {
 /// One wish for each requirement of a go.mod.
 fn of_go_mod(bytes: &[u8]) -> Result<Vec<Wish>, Failed> {
     let go_mod = GoMod::parse(bytes).map_err(|error| Failed::new(Exit::Failed, error.to_string()))?;
-    go_mod.require.iter().map(|required| Wish::parse(&format!("{}@{}", required.path, required.version))).collect()
+    go_mod
+        .require
+        .iter()
+        .map(|required| Wish::parse(&format!("{}@{}", required.path, required.version)))
+        .collect()
 }
 
 /// Lines of `module@version`; empty ones and those that begin with `#` are passed over.

@@ -19,7 +19,12 @@ use crate::output::Output;
 use crate::watch;
 use crate::wiring::{House, Sources};
 
-pub(super) fn run(serve: &Serve, color: Color, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
+pub(super) fn run(
+    serve: &Serve,
+    color: Color,
+    effective: &Effective,
+    output: &Output,
+) -> Result<Exit, Failed> {
     let started = Instant::now();
     crate::log::init(effective, color);
     let sources = Sources::of(effective)?;
@@ -28,7 +33,8 @@ pub(super) fn run(serve: &Serve, color: Color, effective: &Effective, output: &O
     }
     let runtime = super::runtime()?;
     runtime.block_on(async {
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
+        let metrics =
+            Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
         let house = House::build(effective, &sources, watch::observer(&metrics))?;
         if serve.check {
             house.close().await;
@@ -38,7 +44,11 @@ pub(super) fn run(serve: &Serve, color: Color, effective: &Effective, output: &O
         let doors = open(effective, &house, &metrics).await?;
         announce(effective, &house, &doors, output, started);
         stop_asked().await;
-        tracing::info!(event = "stop", "stopping; bodies in flight have {} s", effective.config.server.drain.0.as_secs());
+        tracing::info!(
+            event = "stop",
+            "stopping; bodies in flight have {} s",
+            effective.config.server.drain.0.as_secs()
+        );
         doors.close().await;
         house.close().await;
         Ok(Exit::Done)
@@ -68,7 +78,8 @@ impl Doors {
 /// Binds first, so that links can name the real port, then serves.
 async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result<Doors, Failed> {
     let server = &effective.config.server;
-    let tls = (!server.tls_cert.is_empty()).then(|| Tls::read(Path::new(&server.tls_cert), Path::new(&server.tls_key)));
+    let tls = (!server.tls_cert.is_empty())
+        .then(|| Tls::read(Path::new(&server.tls_cert), Path::new(&server.tls_key)));
     let tls = tls.transpose().map_err(|error| effective.slip("server.tls_cert", error.to_string()))?;
     let https = tls.is_some();
     let limits = Limits {
@@ -78,7 +89,8 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
     };
     let config = modkeep_http::serve::Config { tls, limits, drain: server.drain.0, ..Default::default() };
     let listen = resolved(effective, "server.listen", &server.listen).await?;
-    let bound = Server::bind(&listen, config).map_err(|error| effective.slip("server.listen", error.to_string()))?;
+    let bound =
+        Server::bind(&listen, config).map_err(|error| effective.slip("server.listen", error.to_string()))?;
     let addresses = bound.addresses().to_vec();
     let base = base_url(effective, &addresses, https);
     let (mirror, relay) = faces(effective, house);
@@ -105,7 +117,8 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
         text => {
             let listen = resolved(effective, "server.admin_listen", &[text.to_owned()]).await?;
             let config = modkeep_http::serve::Config { threads: NonZeroUsize::MIN, ..Default::default() };
-            let bound = Server::bind(&listen, config).map_err(|error| effective.slip("server.admin_listen", error.to_string()))?;
+            let bound = Server::bind(&listen, config)
+                .map_err(|error| effective.slip("server.admin_listen", error.to_string()))?;
             let address = bound.addresses().first().copied();
             (Some(bound.serve(Admin::new(metrics.clone(), probes), stop.clone()).map_err(failed)?), address)
         }
@@ -115,7 +128,8 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
 
 fn faces(effective: &Effective, house: &House) -> (Mirror, Relay) {
     let cache_bytes = effective.config.store.hot_cache.0;
-    let mirror = Mirror::new(house.fetch.clone(), modkeep_mirror::Config { cache_bytes, ..Default::default() });
+    let mirror =
+        Mirror::new(house.fetch.clone(), modkeep_mirror::Config { cache_bytes, ..Default::default() });
     (mirror, house.relay(effective.config.server.hold.0))
 }
 
@@ -126,9 +140,13 @@ fn probes(house: &House) -> Probes {
         Ok(()) => Health::Well("takes new modules".to_owned()),
         Err(error) => Health::Degraded(error.to_string()),
     });
-    probes.with("checksum database", move || match databases.iter().find_map(|database| database.is_stopped()) {
-        None => Health::Well("trusted".to_owned()),
-        Some(size) => Health::Degraded(format!("stopped: it showed a tree that does not extend the one of size {size}")),
+    probes.with("checksum database", move || {
+        match databases.iter().find_map(|database| database.is_stopped()) {
+            None => Health::Well("trusted".to_owned()),
+            Some(size) => Health::Degraded(format!(
+                "stopped: it showed a tree that does not extend the one of size {size}"
+            )),
+        }
     })
 }
 
@@ -155,7 +173,9 @@ async fn resolved(effective: &Effective, key: &str, texts: &[String]) -> Result<
                 let port: u16 = port.parse().map_err(|_| wrong("want :PORT".to_owned()))?;
                 addresses.push(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], port)));
             }
-            None => addresses.extend(tokio::net::lookup_host(text.as_str()).await.map_err(|error| wrong(error.to_string()))?),
+            None => addresses.extend(
+                tokio::net::lookup_host(text.as_str()).await.map_err(|error| wrong(error.to_string()))?,
+            ),
         }
     }
     addresses.sort_unstable();
@@ -173,7 +193,9 @@ fn base_url(effective: &Effective, addresses: &[SocketAddr], https: bool) -> Str
     let Some(first) = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()) else {
         return String::new();
     };
-    if first.ip().is_unspecified() || effective.config.server.listen.iter().any(|text| text.starts_with("localhost:")) {
+    if first.ip().is_unspecified()
+        || effective.config.server.listen.iter().any(|text| text.starts_with("localhost:"))
+    {
         return format!("{scheme}://localhost:{}", first.port());
     }
     format!("{scheme}://{first}")
@@ -182,7 +204,9 @@ fn base_url(effective: &Effective, addresses: &[SocketAddr], https: bool) -> Str
 fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output, started: Instant) {
     let ready_ms = started.elapsed().as_millis();
     let checked = house.database.as_ref().map_or("nothing (verify.log is off)", |database| database.name());
-    let store = crate::wiring::store_config(effective).map(|config| config.path.display().to_string()).unwrap_or_default();
+    let store = crate::wiring::store_config(effective)
+        .map(|config| config.path.display().to_string())
+        .unwrap_or_default();
     let upstream = crate::config::mask_credentials(&effective.config.origin.upstream);
     output.notice(&format!("store     {store}"));
     output.notice(&format!("upstream  {upstream}, checked against {checked}"));
@@ -197,7 +221,9 @@ fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output
 /// Waits for SIGTERM or SIGINT.
 async fn stop_asked() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         // Without handlers the signals end the process themselves.
         return std::future::pending().await;
     };

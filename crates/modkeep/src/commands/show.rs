@@ -14,7 +14,10 @@ pub(super) fn run(show: &Show, effective: &Effective, output: &Output) -> Result
     let store = open_read_only(effective)?;
     let found = runtime()?.block_on(store.version(&Repository::main(), &version))?;
     let Some(record) = found else {
-        return Err(Failed::new(Exit::NotFound, format!("{version} is not kept here; \"modkeep get {version}\" fetches it")));
+        return Err(Failed::new(
+            Exit::NotFound,
+            format!("{version} is not kept here; \"modkeep get {version}\" fetches it"),
+        ));
     };
     output.result(|| text(&record), || json(&record));
     Ok(Exit::Done)
@@ -29,7 +32,10 @@ fn text(record: &VersionRecord) -> String {
     };
     say("zip", record.zip.as_ref().map_or_else(|| "not kept".to_owned(), summed));
     say("go.mod", record.go_mod.as_ref().map_or_else(|| "not kept".to_owned(), summed));
-    say("info", record.info.as_ref().map_or_else(|| "not kept".to_owned(), |info| format!("{} bytes", info.size)));
+    say(
+        "info",
+        record.info.as_ref().map_or_else(|| "not kept".to_owned(), |info| format!("{} bytes", info.size)),
+    );
     if let Some(time) = record.time {
         say("time", time.to_string());
     }
@@ -40,9 +46,7 @@ fn text(record: &VersionRecord) -> String {
 
 /// One version as `list --json` and `show --json` give it.
 pub(super) fn json(record: &VersionRecord) -> Value {
-    let summed = |facts: &SumFacts| {
-        json!({ "h1": facts.h1.to_string(), "size": facts.size, "basis": facts.basis.to_string(), "damaged": facts.quarantined })
-    };
+    let summed = |facts: &SumFacts| json!({ "h1": facts.h1.to_string(), "size": facts.size, "basis": facts.basis.to_string(), "damaged": facts.quarantined });
     json!({
         "path": record.module.as_str(),
         "version": record.version.as_str(),

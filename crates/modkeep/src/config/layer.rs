@@ -59,10 +59,7 @@ impl Setting {
     ///
     /// A key without a default does not exist: the error names the nearest one that does.
     pub(crate) fn typed(self, defaults: &toml::Table) -> Result<Self, Error> {
-        let default = self
-            .key
-            .split_once('.')
-            .and_then(|(section, name)| defaults.get(section)?.get(name));
+        let default = self.key.split_once('.').and_then(|(section, name)| defaults.get(section)?.get(name));
         let Some(default) = default else {
             return Err(Error::UnknownKey { nearest: nearest(&self.key), place: self.place, key: self.key });
         };
@@ -103,19 +100,24 @@ pub(crate) fn file(path: &Path) -> Result<Vec<Setting>, Error> {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         wrong(format!("line {line}: {}", error.message()))
     })?;
-    let values: toml::Table =
-        toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    let values: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
     let mut settings = Vec::new();
     for (section, content) in document.get_ref() {
         let place = |offset| Place::File { path: shown.clone(), line: line_of(&text, offset) };
         let section_name = section.get_ref().to_string();
         let DeValue::Table(keys) = content.get_ref() else {
             let key = section_name;
-            return Err(Error::UnknownKey { nearest: nearest(&key), place: place(section.span().start), key });
+            return Err(Error::UnknownKey {
+                nearest: nearest(&key),
+                place: place(section.span().start),
+                key,
+            });
         };
         for (key, _) in keys {
             let name = key.get_ref().to_string();
-            let Some(value) = values.get(&section_name).and_then(|section| section.get(&name)) else { continue };
+            let Some(value) = values.get(&section_name).and_then(|section| section.get(&name)) else {
+                continue;
+            };
             settings.push(Setting {
                 key: format!("{section_name}.{name}"),
                 value: value.clone(),
@@ -155,7 +157,8 @@ pub(crate) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             settings.push(Setting::text(key, text.trim_end(), place));
         } else {
             let key = wanted.replacen('_', ".", 1);
-            let nearest = nearest(&key).map(|key| format!("MODKEEP_{}", key.replacen('.', "_", 1).to_uppercase()));
+            let nearest =
+                nearest(&key).map(|key| format!("MODKEEP_{}", key.replacen('.', "_", 1).to_uppercase()));
             return Err(Error::UnknownKey { place, key: name, nearest });
         }
     }
@@ -166,7 +169,8 @@ pub(crate) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
 ///
 /// GONOPROXY and GONOSUMDB default to GOPRIVATE, as they do there. GOINSECURE does not apply to upstream mirrors.
 pub(crate) fn go_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
-    let set = |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+    let set =
+        |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
     let private = || set("GOPRIVATE");
     let layers = [
         ("origin.upstream", set("GOPROXY")),

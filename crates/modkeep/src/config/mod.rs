@@ -319,7 +319,9 @@ mod tests {
     fn slips_are_refused_with_the_place_and_a_hint() {
         let unknown = laid(&[("server.listn", ":1")]).unwrap_err().to_string();
         assert!(unknown.contains("did you mean \"server.listen\"?"), "{unknown}");
-        for (key, text) in [("server.hold", "soon"), ("origin.per_upstream", "0"), ("observe.log_format", "loud")] {
+        for (key, text) in
+            [("server.hold", "soon"), ("origin.per_upstream", "0"), ("observe.log_format", "loud")]
+        {
             let refused = laid(&[(key, text)]).unwrap_err().to_string();
             assert!(refused.contains(key), "{refused}");
         }
@@ -328,7 +330,8 @@ mod tests {
 
     #[test]
     fn hostile_m04_config_show_masks_credentials() {
-        let effective = laid(&[("origin.upstream", "https://u:canary@mirror.example/x,https://canary@b.example|off")]);
+        let effective =
+            laid(&[("origin.upstream", "https://u:canary@mirror.example/x,https://canary@b.example|off")]);
         let shown = effective.unwrap().show(false);
         assert!(!shown.contains("canary"), "{shown}");
         assert!(shown.contains("https://xxxxx@mirror.example/x,https://xxxxx@b.example|off"), "{shown}");

@@ -13,13 +13,13 @@ pub(crate) struct Period(pub(crate) Duration);
 pub(crate) struct Size(pub(crate) u64);
 
 const PERIOD_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-const SIZE_UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
 
 /// Reads `<number><unit>` against a table of units.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (digits, scale) = units
-        .iter()
-        .find_map(|(unit, scale)| text.strip_suffix(unit).map(|digits| (digits, *scale)))?;
+    let (digits, scale) =
+        units.iter().find_map(|(unit, scale)| text.strip_suffix(unit).map(|digits| (digits, *scale)))?;
     digits.trim_end().parse::<u64>().ok()?.checked_mul(scale)
 }
 
@@ -63,7 +63,9 @@ mod tests {
         for (text, seconds) in [("30s", 30), ("5m", 300), ("2h", 7200), ("7d", 604_800)] {
             assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
         }
-        for (text, bytes) in [("0", 0), ("12B", 12), ("64KiB", 65_536), ("1 MiB", 1_048_576), ("2TiB", 2 << 40)] {
+        for (text, bytes) in
+            [("0", 0), ("12B", 12), ("64KiB", 65_536), ("1 MiB", 1_048_576), ("2TiB", 2 << 40)]
+        {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         for text in ["", "s", "-1s", "1.5h", "5", "5w", "99999999999999999999d"] {
