@@ -135,9 +135,9 @@ where
         self.table.lock().len()
     }
 
-    /// What a seat without an outcome means for this sky.
+    /// Waits for the flight's outcome, at most for `patience`.
     ///
-    /// Cancel safe.
+    /// Cancel safe: the flight goes on without this caller.
     pub async fn land(&self, mut seat: Seat<V>, patience: Duration) -> Result<V, Unlanded> {
         let landed = tokio::time::timeout(patience, seat.outcome.wait_for(Option::is_some)).await;
         match landed {

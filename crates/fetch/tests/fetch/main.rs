@@ -5,4 +5,5 @@
 mod answers;
 mod files;
 mod hostile;
+mod real;
 mod rig;
