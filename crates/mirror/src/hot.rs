@@ -6,7 +6,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::Config;
-use crate::answer::{Answer, Body};
+use crate::answer::{Answer, Body, CacheOutcome};
 
 /// What an entry costs beside its body and key: the answer, the entry's place in the cache and the
 /// allocator's rounding, measured once and rounded up.
@@ -18,6 +18,9 @@ const TYPICAL_ENTRY: u64 = 1024;
 /// The memory.
 pub(crate) struct Hot {
     entries: Cache<Box<str>, Entry, Weight>,
+    /// Larger files, open. They never change (R3), so an open one is as good as a new one, and spares a look into
+    /// the ledger and the directory.
+    files: Cache<Box<str>, Answer>,
     entry_bytes_max: u64,
 }
 
@@ -42,13 +45,14 @@ impl Hot {
         let estimate = usize::try_from(config.cache_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(1);
         Self {
             entries: Cache::with_weighter(estimate, config.cache_bytes, Weight),
+            files: Cache::new(config.open_files_max),
             entry_bytes_max: config.entry_bytes_max,
         }
     }
 
     /// The answer for `path`, unless it is absent or past its lifetime.
     pub(crate) fn get(&self, path: &str, now: Instant) -> Option<Answer> {
-        let entry = self.entries.get(path)?;
+        let Some(entry) = self.entries.get(path) else { return self.files.get(path) };
         entry.fresh_until.is_none_or(|until| now < until).then_some(entry.answer)
     }
 
@@ -62,13 +66,20 @@ impl Hot {
         size <= self.entry_bytes_max
     }
 
-    /// Keeps an answer whose body is in memory, small enough, and not stale.
+    /// Keeps an answer that is not stale: a body in memory if it is small enough, an open file as it is.
+    ///
+    /// Whoever gets it from here had it from memory, whatever it cost the first caller.
     pub(crate) fn put(&self, path: String, answer: &Answer, fresh_until: Option<Instant>) {
-        if let Body::Bytes(bytes) = &answer.body
-            && self.takes(bytes.len() as u64)
-            && answer.stale.is_none()
-        {
-            self.entries.insert(path.into_boxed_str(), Entry { answer: answer.clone(), fresh_until });
+        if answer.stale.is_some() {
+            return;
+        }
+        let answer = Answer { cache: CacheOutcome::Hit, ..answer.clone() };
+        match &answer.body {
+            Body::Bytes(bytes) if self.takes(bytes.len() as u64) => {
+                self.entries.insert(path.into_boxed_str(), Entry { answer, fresh_until });
+            }
+            Body::Bytes(_) => {}
+            Body::File { .. } => self.files.insert(path.into_boxed_str(), answer),
         }
     }
 }
@@ -80,7 +91,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::answer::{CacheOutcome, Object};
+    use crate::answer::Object;
 
     fn answer(bytes: usize, object: Object, stale: Option<Duration>) -> Answer {
         Answer {
@@ -121,6 +132,20 @@ mod tests {
         assert_eq!(hot.bytes(), 0);
         hot.put("m/@v/v1.0.1.zip".into(), &answer(64 << 10, Object::Zip, None), None);
         assert!(hot.bytes() > 64 << 10, "D13: zips up to 64 KiB are");
+    }
+
+    #[test]
+    fn large_files_stay_open_and_not_too_many() {
+        let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+        let hot = Hot::new(Config { open_files_max: 16, ..Config::default() });
+        for version in 0..1000 {
+            let body = Body::File { file: file.clone(), size: 1 << 20 };
+            let answer = Answer { body, ..answer(0, Object::Zip, None) };
+            hot.put(format!("m/@v/v1.0.{version}.zip"), &answer, None);
+        }
+        let open = (0..1000)
+            .filter(|version| hot.get(&format!("m/@v/v1.0.{version}.zip"), Instant::now()).is_some());
+        assert!((1..=16).contains(&open.count()));
     }
 
     #[test]

@@ -29,11 +29,13 @@ pub struct Config {
     pub cache_bytes: u64,
     /// The largest body kept in memory. Default 64 KiB.
     pub entry_bytes_max: u64,
+    /// How many larger files stay open for the next caller; each costs a file descriptor. Default 256.
+    pub open_files_max: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cache_bytes: 24 << 20, entry_bytes_max: 64 << 10 }
+        Self { cache_bytes: 24 << 20, entry_bytes_max: 64 << 10, open_files_max: 256 }
     }
 }
 
@@ -108,7 +110,7 @@ impl Mirror {
         }
     }
 
-    /// An answer for ever: a small file is read once and kept in memory, a large one is streamed from the disk.
+    /// An answer for ever: a small file is read once and kept in memory, a large one is kept open.
     async fn lasting(&self, request: &Request, object: Object, got: Got) -> Result<Answer, Failure> {
         let StoredFile { file, size, etag, time } = got.file;
         let body = if self.0.hot.takes(size) {

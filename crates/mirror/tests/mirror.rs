@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by failing")]
 
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use modkeep_fetch::{Failure, Fetch, Parts, Reach, Source, unobserved};
@@ -54,9 +54,8 @@ fn bytes(answer: &Answer) -> Vec<u8> {
     match &answer.body {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::File { file, size } => {
-            let mut bytes = Vec::new();
-            file.try_clone().unwrap().read_to_end(&mut bytes).unwrap();
-            assert_eq!(bytes.len() as u64, *size);
+            let mut bytes = vec![0; usize::try_from(*size).unwrap()];
+            file.read_exact_at(&mut bytes, 0).unwrap();
             bytes
         }
     }
@@ -67,7 +66,7 @@ async fn every_request_has_its_object_its_tag_and_its_place_in_memory() {
     let rig = rig();
     let lower = rig.world.release(names::LOWER, "v1.0.0").clone();
     let large = rig.world.release(names::LARGE, "v1.0.0").clone();
-    for (path, object, body, tag, in_memory) in [
+    for (path, object, body, tag, in_bytes) in [
         ("example.com/kingfisher/reeds/@v/v1.0.0.info", Object::Info, &lower.info, "sha256-", true),
         ("example.com/kingfisher/reeds/@v/v1.0.0.mod", Object::Mod, &lower.go_mod, "h1-", true),
         ("example.com/kingfisher/reeds/@v/v1.0.0.zip", Object::Zip, &lower.zip, "h1-", true),
@@ -88,8 +87,9 @@ async fn every_request_has_its_object_its_tag_and_its_place_in_memory() {
             "{path}"
         );
         assert!(bytes(&first) == *body, "{path}");
-        let hot = rig.mirror.hot(path);
-        assert_eq!(hot.is_some(), in_memory, "{path}");
+        let hot = rig.mirror.hot(path).unwrap();
+        assert_eq!((matches!(hot.body, Body::Bytes(_)), hot.cache), (in_bytes, CacheOutcome::Hit), "{path}");
+        assert!(bytes(&hot) == *body, "{path}");
         let second = rig.ask(path, Reach::MayFetch).await.unwrap();
         assert_eq!((second.cache, &second.etag), (CacheOutcome::Hit, &first.etag), "{path}");
         assert!(bytes(&second) == *body, "{path}");
