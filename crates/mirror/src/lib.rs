@@ -9,7 +9,6 @@ mod hot;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ use bytes::Bytes;
 use modkeep_fetch::{Failure, Fetch, FreshAnswer, Got, How, Reach, Subject};
 use modkeep_module::VersionOrQuery;
 use modkeep_module::goproxy::{Ask, Request};
+use modkeep_module::zip::ReadAt;
 use modkeep_store::{Sha256Sum, StoredFile};
 
 pub use answer::{Answer, Body, CacheOutcome, Object};
