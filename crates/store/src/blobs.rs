@@ -126,7 +126,7 @@ pub struct BlobEntry {
     pub kind: EntryKind,
 }
 
-/// Where bytes are kept. A second implementation has to pass [`contract::blobs`](crate::contract) first (D4).
+/// Where bytes are kept. A second implementation has to pass `contract::blobs` (feature `testing`) first (D4).
 ///
 /// Calls block; they are made on the blocking pool.
 pub trait Blobs: Send + Sync + Debug {

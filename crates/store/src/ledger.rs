@@ -3,7 +3,7 @@
 //!
 //! [`Ledger`] is a small set of domain verbs. Its calls block and are made on the blocking pool; each writing verb
 //! is one transaction and is on stable storage when it returns. [`SqliteLedger`] is the implementation for one
-//! machine; a second one has to pass [`contract::ledger`](crate::contract) first (D4).
+//! machine; a second one has to pass `contract::ledger` (feature `testing`) first (D4).
 
 pub(crate) mod merge;
 mod readers;

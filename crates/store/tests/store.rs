@@ -168,6 +168,22 @@ async fn only_the_recorded_bytes_pass_the_door_of_the_record() {
     assert!(Verified::against_record(FetchedMod::new(mod_of(&which), &which), &zip_record).is_err());
 }
 
+/// D16: what readers could read differently passes only when its sum is certified already.
+#[tokio::test]
+async fn hostile_f26_bytes_after_the_end_record() {
+    let folder = new_folder();
+    let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
+    let ambiguous = [zip_of(&which, b"package m\n"), b"tail".to_vec()].concat();
+    let refused = Verified::at_first_sight(read_zip(&store, &which, &ambiguous), UNCHECKED).unwrap_err();
+    assert!(!refused.anomalies.is_empty());
+    store.keep_evidence(refused.into_evidence("upstream")).await.unwrap();
+    assert_eq!(store.evidence(0, 9).await.unwrap()[0].kind, EvidenceKind::Anomalous);
+
+    let record = store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
+    let recorded = record.recorded(FileKind::Zip).unwrap();
+    Verified::against_record(read_zip(&store, &which, &ambiguous), &recorded).unwrap();
+}
+
 #[test]
 fn hostile_g08_info_of_another_version() {
     let which = version("example.com/m", "v1.0.0");
