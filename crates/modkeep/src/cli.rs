@@ -17,6 +17,7 @@ pub(crate) struct Cli {
 }
 
 /// Flags every command takes.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// Configuration file, instead of the first of ./modkeep.toml, ~/.config/modkeep/ and /etc/modkeep/
@@ -45,7 +46,7 @@ pub(crate) struct Global {
 /// When to colour.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
     Always,

@@ -86,24 +86,19 @@ pub(super) fn run(
     effective: &Effective,
     output: &Output,
 ) -> Result<Exit, Failed> {
-    let runtime = super::runtime()?;
-    runtime.block_on(async {
-        match &how.server {
-            Some(server) => {
-                let base = Url::parse(server)
-                    .map_err(|error| Failed::new(Exit::Failed, format!("{server}: {error}")))?;
-                let egress =
-                    crate::wiring::egress(effective, &Sources::of(effective)?, std::slice::from_ref(&base))?;
-                Ok(grant_all(wishes, how.jobs, Via::Server { egress, base }, output).await)
-            }
-            None => {
-                let house = House::build(effective, &Sources::of(effective)?, modkeep_fetch::unobserved())?;
-                let via = Via::Here { fetch: house.fetch.clone(), store: house.store.clone() };
-                let exit = grant_all(wishes, how.jobs, via, output).await;
-                house.close().await;
-                Ok(exit)
-            }
+    super::runtime()?.block_on(async {
+        let sources = Sources::of(effective)?;
+        if let Some(server) = &how.server {
+            let base = Url::parse(server)
+                .map_err(|error| Failed::new(Exit::Failed, format!("{server}: {error}")))?;
+            let egress = crate::wiring::egress(effective, &sources, std::slice::from_ref(&base))?;
+            return Ok(grant_all(wishes, how.jobs, Via::Server { egress, base }, output).await);
         }
+        let house = House::build(effective, &sources, modkeep_fetch::unobserved())?;
+        let via = Via::Here { fetch: house.fetch.clone(), store: house.store.clone() };
+        let exit = grant_all(wishes, how.jobs, via, output).await;
+        house.close().await;
+        Ok(exit)
     })
 }
 

@@ -10,6 +10,7 @@ use modkeep_http::{Admin, Faces, Health, Metrics, Probes, Server, Service};
 use modkeep_index::Index;
 use modkeep_mirror::Mirror;
 use modkeep_sumdb::Relay;
+use modkeep_upstream::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Color, Serve};
@@ -140,12 +141,10 @@ fn probes(house: &House) -> Probes {
         Ok(()) => Health::Well("takes new modules".to_owned()),
         Err(error) => Health::Degraded(error.to_string()),
     });
-    probes.with("checksum database", move || {
-        match databases.iter().find_map(|database| database.is_stopped()) {
-            None => Health::Well("trusted".to_owned()),
-            Some(size) => Health::Degraded(format!(
-                "stopped: it showed a tree that does not extend the one of size {size}"
-            )),
+    probes.with("checksum database", move || match databases.iter().find_map(Database::is_stopped) {
+        None => Health::Well("trusted".to_owned()),
+        Some(size) => {
+            Health::Degraded(format!("stopped: it showed a tree that does not extend the one of size {size}"))
         }
     })
 }

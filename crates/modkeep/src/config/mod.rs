@@ -8,6 +8,7 @@ mod layer;
 mod value;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -117,7 +118,7 @@ pub(crate) enum LogLevel {
 /// Why the configuration cannot be used. Every message names the place to mend.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{place}: unknown key \"{key}\"{}", hint(.nearest))]
+    #[error("{place}: unknown key \"{key}\"{}", hint(.nearest.as_deref()))]
     UnknownKey { place: Place, key: String, nearest: Option<String> },
     #[error("{place}: {key}: {reason}")]
     Invalid { place: Place, key: String, reason: String },
@@ -125,8 +126,8 @@ pub(crate) enum Error {
     File { path: String, reason: String },
 }
 
-fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
         || "; \"modkeep config init\" prints every key".to_owned(),
         |name| format!("; did you mean \"{name}\"?"),
     )
@@ -195,6 +196,7 @@ impl Effective {
 
     /// The values in force as TOML, each with the place it came from; credentials in URLs are masked (M04).
     pub(crate) fn show(&self, changed_only: bool) -> String {
+        // Writing to a string cannot fail.
         let mut out = String::new();
         for (section, keys) in &self.table {
             let Some(keys) = keys.as_table() else { continue };
@@ -205,10 +207,10 @@ impl Effective {
                     continue;
                 }
                 let note = place.map(|place| format!("  # {place}")).unwrap_or_default();
-                lines.push_str(&format!("{key} = {}{note}\n", masked(value)));
+                let _ = writeln!(lines, "{key} = {}{note}", masked(value));
             }
             if !lines.is_empty() {
-                out.push_str(&format!("[{section}]\n{lines}\n"));
+                let _ = writeln!(out, "[{section}]\n{lines}");
             }
         }
         out.trim_end().to_owned() + "\n"
