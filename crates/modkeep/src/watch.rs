@@ -90,10 +90,14 @@ impl Counters {
                 self.seconds.observe(took.as_secs_f64());
             }
             Event::Coalesced { .. } => {
-                drop(self.coalesced.get_or_create(&Why { reason: "singleflight" }).inc())
+                self.coalesced.get_or_create(&Why { reason: "singleflight" }).inc();
             }
-            Event::Remembered { .. } => drop(self.avoided.get_or_create(&Why { reason: "negative" }).inc()),
-            Event::ServedStale { .. } => drop(self.avoided.get_or_create(&Why { reason: "stale" }).inc()),
+            Event::Remembered { .. } => {
+                self.avoided.get_or_create(&Why { reason: "negative" }).inc();
+            }
+            Event::ServedStale { .. } => {
+                self.avoided.get_or_create(&Why { reason: "stale" }).inc();
+            }
             Event::Verified { verdict, .. } => {
                 let result = match verdict {
                     Verdict::Match => "match",
@@ -104,7 +108,7 @@ impl Counters {
                 self.verified.get_or_create(&Result_ { result }).inc();
             }
             Event::Alarm { alarm, .. } => {
-                drop(self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc())
+                self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc();
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::exit::{Exit, Failed};
 /// Everything below the faces, as one process uses it.
 pub(crate) struct House {
     pub(crate) store: Store,
+    /// What modules are checked against; none where checking is off.
     pub(crate) database: Option<Database>,
     pub(crate) fetch: Fetch,
     pub(crate) private: Patterns,
@@ -40,14 +41,12 @@ impl House {
         let egress = egress(effective, sources, &[])?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
-        let database = database_config(effective, sources)?
-            .map(|config| Database::new(config, egress.clone(), store.clone()))
-            .transpose()?;
+        let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
             sources: sources.upstreams(&egress, patience),
-            database: database.clone(),
+            database: Some(database.clone()),
             unchecked,
             private: private.clone(),
             config: fetch_config(effective),
@@ -55,6 +54,7 @@ impl House {
             tracker: tracker.clone(),
             cancel: cancel.clone(),
         });
+        let database = matches!(gosumdb, GoSumDb::On { .. }).then_some(database);
         Ok(Self { store, database, fetch, private, tracker, cancel })
     }
 
@@ -151,7 +151,7 @@ fn own_places(effective: &Effective) -> Vec<HostPort> {
     for listen in &server.listen {
         match listen.strip_prefix(':') {
             Some(port) => {
-                places.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")))
+                places.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")));
             }
             None => places.push(listen.clone()),
         }
@@ -193,7 +193,7 @@ fn home_expanded(path: &str) -> Result<PathBuf, Failed> {
 /// The one way out, with the chain's places, the database's and `more` as configured infrastructure.
 pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> Result<Egress, Failed> {
     let mut named = sources.places();
-    named.extend(database_config(effective, sources)?.iter().flat_map(DatabaseConfig::places));
+    named.extend(database_config(effective, sources)?.places());
     named.extend(more.iter().filter_map(HostPort::of));
     let mut allow = Vec::new();
     for rule in &effective.config.egress.allow {
@@ -224,10 +224,15 @@ fn patience(effective: &Effective) -> Patience {
     Patience { zip: section.timeout.0, silence: section.silence.0, ..Patience::default() }
 }
 
-/// The checksum database and the ways to it; `None` where it is off.
-fn database_config(effective: &Effective, sources: &Sources) -> Result<Option<DatabaseConfig>, Failed> {
-    let GoSumDb::On { key, url } = gosumdb(effective)? else { return Ok(None) };
-    Ok(Some(DatabaseConfig { key, url, proxies: sources.entries.clone(), patience: patience(effective) }))
+/// The checksum database and the ways to it. Where checking is off this is the default one: toolchains are checked
+/// all the same (P-107).
+fn database_config(effective: &Effective, sources: &Sources) -> Result<DatabaseConfig, Failed> {
+    let ((GoSumDb::On { key, url }, _) | (GoSumDb::Off, GoSumDb::On { key, url })) =
+        (gosumdb(effective)?, GoSumDb::default())
+    else {
+        return Err(Failed::new(Exit::Failed, "the built-in key of the checksum database cannot be read"));
+    };
+    Ok(DatabaseConfig { key, url, proxies: sources.entries.clone(), patience: patience(effective) })
 }
 
 fn gosumdb(effective: &Effective) -> Result<GoSumDb, Failed> {

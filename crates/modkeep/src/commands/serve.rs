@@ -28,6 +28,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failed> {
     let started = Instant::now();
     crate::log::init(effective, color);
+    open_files();
     let sources = Sources::of(effective)?;
     for warning in &sources.warnings {
         tracing::warn!(event = "start", "{warning}");
@@ -54,6 +55,14 @@ pub(super) fn run(
         house.close().await;
         Ok(Exit::Done)
     })
+}
+
+/// As many open files as we are allowed: each connection is one, and so is each large file on its way.
+fn open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A limit that cannot be raised is answered by the limits on connections and flights.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The listeners at work.
