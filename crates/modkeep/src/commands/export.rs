@@ -10,7 +10,8 @@ use modkeep_module::latest;
 use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_store::{FileKind, Repository, Store, VersionRecord};
 
-use super::{PAGE, open_read_only, runtime};
+use super::kept::Kept;
+use super::{open_read_only, runtime};
 use crate::cli::Export;
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
@@ -55,28 +56,18 @@ async fn walk(
     wanted: Option<&Wanted>,
     output: &Output,
 ) -> Result<Totals, Failed> {
-    let repository = Repository::main();
     let mut totals = Totals::default();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.modules(&repository, after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(totals) };
-        after = Some(last.as_str().to_owned());
-        for module in page {
-            let only = match wanted.map(|wanted| wanted.get(&module)) {
-                None => None,
-                Some(Some(versions)) => Some(versions),
-                Some(None) => continue,
-            };
-            let mut versions = store.versions(&repository, &module).await?;
-            versions.retain(|record| only.is_none_or(|only| only.contains(&record.version)));
-            versions.sort_by(|a, b| a.version.cmp(&b.version));
-            export_module(store, tree, &module, &versions, &mut totals).await?;
-            output.progress(|| {
-                format!("{} versions, {} MB: {module}", totals.versions, totals.bytes / 1_000_000)
-            });
+    let mut kept = Kept::of(store);
+    let is_named = |module: &ModulePath| wanted.is_none_or(|wanted| wanted.contains_key(module));
+    while let Some((module, mut versions)) = kept.next(is_named).await? {
+        if let Some(only) = wanted.and_then(|wanted| wanted.get(&module)) {
+            versions.retain(|record| only.contains(&record.version));
         }
+        export_module(store, tree, &module, &versions, &mut totals).await?;
+        output
+            .progress(|| format!("{} versions, {} MB: {module}", totals.versions, totals.bytes / 1_000_000));
     }
+    Ok(totals)
 }
 
 /// Writes the files of a module's versions, then its list and `@latest`, so that neither names what is not there yet.

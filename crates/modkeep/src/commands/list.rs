@@ -1,9 +1,10 @@
 //! `list`: what is kept, by module or by version.
 
-use modkeep_module::pattern::Patterns;
-use modkeep_store::{Repository, Store, VersionRecord};
+use modkeep_module::{ModulePath, Patterns};
+use modkeep_store::{Store, VersionRecord};
 
-use super::{PAGE, open_read_only, runtime};
+use super::kept::Kept;
+use super::{open_read_only, runtime};
 use crate::cli::List;
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
@@ -23,8 +24,8 @@ pub(super) fn run(list: &List, effective: &Effective, output: &Output) -> Result
 
 #[derive(Default)]
 struct Totals {
-    modules: u64,
-    versions: u64,
+    modules: usize,
+    versions: usize,
 }
 
 async fn walk(
@@ -33,35 +34,28 @@ async fn walk(
     wanted: Option<&Patterns>,
     output: &Output,
 ) -> Result<Totals, Failed> {
-    let repository = Repository::main();
     let mut totals = Totals::default();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.modules(&repository, after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(totals) };
-        after = Some(last.as_str().to_owned());
-        for module in page.iter().filter(|module| wanted.is_none_or(|wanted| wanted.matches(module.as_str())))
-        {
-            let mut versions = store.versions(&repository, module).await?;
-            versions.retain(|record| !list.unverified || is_unverified(record));
-            if versions.is_empty() {
-                continue;
+    let mut kept = Kept::of(store);
+    let matches = |module: &ModulePath| wanted.is_none_or(|wanted| wanted.matches(module.as_str()));
+    while let Some((module, mut versions)) = kept.next(matches).await? {
+        versions.retain(|record| !list.unverified || is_unverified(record));
+        if versions.is_empty() {
+            continue;
+        }
+        totals.modules += 1;
+        totals.versions += versions.len();
+        if list.versions || list.unverified {
+            for record in &versions {
+                output.result(|| line(record), || super::show::json(record));
             }
-            versions.sort_by(|a, b| a.version.cmp(&b.version));
-            totals.modules += 1;
-            totals.versions += u64::try_from(versions.len()).unwrap_or(u64::MAX);
-            if list.versions || list.unverified {
-                for record in &versions {
-                    output.result(|| line(record), || super::show::json(record));
-                }
-            } else {
-                output.result(
-                    || format!("{module} {}", versions.len()),
-                    || serde_json::json!({ "path": module.as_str(), "versions": versions.len() }),
-                );
-            }
+        } else {
+            output.result(
+                || format!("{module} {}", versions.len()),
+                || serde_json::json!({ "path": module.as_str(), "versions": versions.len() }),
+            );
         }
     }
+    Ok(totals)
 }
 
 /// Whether some file of it was taken on its source's word alone.

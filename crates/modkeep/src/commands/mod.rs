@@ -7,6 +7,7 @@ mod fetching;
 mod fsck;
 mod get;
 mod import;
+mod kept;
 mod list;
 mod prefetch;
 mod serve;
@@ -21,9 +22,6 @@ use crate::cli::{Cli, Command};
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
-
-/// How many rows a walk over the ledger takes at a time.
-const PAGE: u32 = 1_000;
 
 /// Does what the command line asks.
 pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
