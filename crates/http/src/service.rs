@@ -9,17 +9,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
+use modkeep_fetch::Fetch;
 use modkeep_index::{Index, IndexError};
 use modkeep_mirror::{CacheOutcome, Mirror, Object};
+use modkeep_module::Patterns;
 use modkeep_store::Store;
 use modkeep_sumdb::{Relay, RelayError};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::asked::Asked;
 use crate::body::Body;
@@ -47,6 +51,27 @@ pub struct Faces {
     pub metrics: Metrics,
     /// What `/healthz` and `/readyz` ask.
     pub probes: Probes,
+}
+
+impl Faces {
+    /// The faces over these two rooms, with the defaults of each: no relay, numbers of their own, no checks.
+    pub fn new(fetch: Fetch, store: Store) -> Self {
+        let nobody = modkeep_sumdb::Parts {
+            databases: Vec::new(),
+            private: Patterns::lenient(""),
+            hold: Duration::ZERO,
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        };
+        Self {
+            mirror: Mirror::new(fetch, modkeep_mirror::Config::default()),
+            relay: Relay::new(nobody),
+            index: Index::new(store.clone()),
+            store,
+            metrics: Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"),
+            probes: Probes::default(),
+        }
+    }
 }
 
 /// How the service presents itself.

@@ -159,6 +159,9 @@ impl Server {
     /// [`Config::drain`]; what is left then is cut with a transport error, never with a clean end (R17).
     pub fn serve<S: Answerer>(self, service: S, stop: CancellationToken) -> Result<Running, ServeError> {
         let crowd = Arc::new(Crowd::new(&self.config.limits));
+        let stop = stop.child_token();
+        // Where a later thread cannot be started, the earlier ones end; disarmed at the end.
+        let undo = stop.clone().drop_guard();
         let mut threads = Vec::with_capacity(self.sockets.len());
         for (number, listeners) in self.sockets.into_iter().enumerate() {
             let core = core::Core {
@@ -183,6 +186,7 @@ impl Server {
                 .map_err(ServeError::Thread)?;
             threads.push((ended, handle));
         }
+        undo.disarm();
         Ok(Running { threads, crowd })
     }
 }

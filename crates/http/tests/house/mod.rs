@@ -2,17 +2,13 @@
 //! service.
 
 use modkeep_fetch::{Fetch, Parts, Source};
-use modkeep_http::{Config, Faces, Metrics, Probes, Service};
-use modkeep_index::Index;
-use modkeep_mirror::Mirror;
+use modkeep_http::{Config, Faces, Service};
 use modkeep_module::Patterns;
 use modkeep_store::{MinFree, Store, SystemClock};
-use modkeep_sumdb::Relay;
 use modkeep_testkit::ModuleWorld;
 use modkeep_testkit::kinds::noise;
 use modkeep_upstream::{Separator, Upstream};
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +39,6 @@ impl House {
         world.write_tree(&tree);
         let config = modkeep_store::Config { path: folder.path().join("data"), min_free: MinFree::Bytes(0) };
         let store = Store::open(config, Arc::new(SystemClock)).unwrap();
-        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(Parts {
             store: store.clone(),
             sources: vec![Source { upstream: Upstream::new_tree(tree), then: Separator::Comma }],
@@ -52,26 +47,11 @@ impl House {
             private: Patterns::lenient(""),
             config: modkeep_fetch::Config::default(),
             observer: modkeep_fetch::unobserved(),
-            tracker: tracker.clone(),
-            cancel: cancel.clone(),
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
         });
-        let relay = Relay::new(modkeep_sumdb::Parts {
-            databases: Vec::new(),
-            private: Patterns::lenient(""),
-            hold: Duration::from_secs(5),
-            tracker,
-            cancel,
-        });
-        let faces = Faces {
-            mirror: Mirror::new(fetch, modkeep_mirror::Config::default()),
-            relay,
-            index: Index::new(store.clone()),
-            store,
-            metrics: Metrics::new("test", "test"),
-            probes: Probes::default(),
-        };
         let config = Config { public_url: BASE.into(), runtime, ..Config::default() };
-        Self { service: Service::new(faces, config), world, _folder: folder }
+        Self { service: Service::new(Faces::new(fetch, store), config), world, _folder: folder }
     }
 }
 
