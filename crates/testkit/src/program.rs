@@ -283,13 +283,13 @@ impl Program {
         }
     }
 
-    /// The URL in the line `WORD  http://…`, with or without a structured log around it.
+    /// `http://host:port` of the line `WORD  http://…`.
     fn url_said(&self, word: &str) -> Option<String> {
         let lines = self.said.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.iter().find(|line| line.trim_start().starts_with(word) && line.contains("http"))?;
-        let url = &line[line.find("http")?..];
-        let end = url.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(url.len());
-        Some(url[..end].trim_end_matches('/').to_owned())
+        let url = line[line.find("http")?..].split_whitespace().next()?;
+        let mut parts = url.splitn(4, '/');
+        Some(format!("{}//{}", parts.next()?, parts.nth(1)?))
     }
 }
 

@@ -55,6 +55,7 @@ fn a_full_disk_refuses_new_modules_and_serves_the_stored() {
     let modkeep = setup.serve();
     let stored = modkeep.get("/birds.example/finch/@v/v0.9.0.zip").body;
     assert_eq!(stored, world.release("birds.example/finch", "v0.9.0").zip);
+    assert_eq!(modkeep.get("/birds.example/finch/@v/v0.9.0.info").status, 200);
 
     // From much too little room to almost enough: the write fails at another place each time.
     for (n, left) in [0, 4096, 40_000, 120_000, 190_000, 230_000].into_iter().enumerate() {

@@ -184,7 +184,7 @@ fn a_package_inside_a_stored_module_is_found_with_the_upstream_gone() {
 fn a_new_version_appears_when_its_list_is_asked_again() {
     let mut world = ModuleWorld::every_kind();
     let upstream = upstream_of(&world);
-    let setup = mirror_of(&upstream).with("MODKEEP_ORIGIN_LIST_TTL", "1ms");
+    let setup = mirror_of(&upstream).with("MODKEEP_ORIGIN_LIST_TTL", "1s");
     let modkeep = setup.serve();
     let latest = |go: &Go| go.run(&["list", "-m", "example.com/marsh@latest"]).expect_ok().stdout;
     assert_eq!(latest(&Go::new(modkeep.url(), &upstream.key())), "example.com/marsh v1.0.0\n");
@@ -192,8 +192,8 @@ fn a_new_version_appears_when_its_list_is_asked_again() {
     upstream.change(|site| site.publish(&world));
     // Asked for by name it is there at once (R23); the list may be served stale one last time.
     Go::new(modkeep.url(), &upstream.key()).run(&["mod", "download", "example.com/marsh@v1.1.0"]).expect_ok();
-    let newest = (0..20).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+    let newest = (0..40).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100)); // the lifetime is real time
         latest(&Go::new(modkeep.url(), &upstream.key())).contains("v1.1.0")
     });
     assert!(newest, "the list never learned of v1.1.0");

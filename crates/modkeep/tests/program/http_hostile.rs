@@ -148,19 +148,24 @@ fn hostile_a13_too_long_and_too_many() {
 #[test]
 fn hostile_a14_links_come_from_the_configuration() {
     let upstream = upstream_of(&ModuleWorld::every_kind());
-    let setup = mirror_of(&upstream).with("MODKEEP_SERVER_PUBLIC_URL", "https://mirror.example");
+    // What it prints is the public address; a second listener has a port that we know.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let setup = mirror_of(&upstream)
+        .with("MODKEEP_SERVER_PUBLIC_URL", "https://mirror.example")
+        .argument("--listen")
+        .argument(&free);
     let modkeep = setup.serve();
+    assert_eq!(modkeep.url(), "https://mirror.example");
+    let base = format!("http://{free}");
     for fields in [&[("X-Forwarded-Host", "evil.example")][..], &[("Forwarded", "host=evil.example")], &[]] {
-        let answer =
-            request("GET", &format!("{}/cached-only/example.com/tern/@latest", modkeep.url()), fields);
+        let answer = request("GET", &format!("{base}/cached-only/example.com/tern/@latest"), fields);
         assert!(!answer.text().contains("evil.example"), "{}", answer.text());
         assert!(answer.text().contains("https://mirror.example/e/"), "{}", answer.text());
     }
-    let evil =
-        raw(modkeep.url(), b"GET /no-such-page HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let evil = raw(&base, b"GET /no-such-page HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert!(!evil.text().contains("evil.example"), "{}", evil.text());
-    let none = raw(modkeep.url(), b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
-    let two = raw(modkeep.url(), b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n");
+    let none = raw(&base, b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let two = raw(&base, b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n");
     assert!(
         matches!(none.status, 200 | 400) && matches!(two.status, 200 | 400),
         "{} {}",

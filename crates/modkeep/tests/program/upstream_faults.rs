@@ -38,7 +38,7 @@ fn matrix() -> Vec<(&'static str, Fault, Outcome)> {
         ("hostile_h02_more_than_promised", Fault::LongBody, TroubleOrRight),
         ("hostile_h03_login_page", Fault::LoginPage, TroubleOrChecksum),
         ("hostile_h03_garbage", Fault::Garbage, TroubleOrChecksum),
-        ("hostile_h03_redirect_to_a_page", Fault::RedirectTo("/some/login".to_owned()), Trouble),
+        ("hostile_h03_redirect_to_a_page", Fault::RedirectTo("/some/login".to_owned()), TroubleOrChecksum),
         ("hostile_h01_half_a_file", Fault::HalfAFile, TroubleOrChecksum),
         ("hostile_h03_empty", Fault::Empty, TroubleOrChecksum),
         ("hostile_h06_401", Fault::Status(401), Trouble),
@@ -72,8 +72,10 @@ fn each_fault_on_each_kind_of_file() {
         }
     }
     let upstream = upstream_of(&world);
-    let setup =
-        mirror_of(&upstream).with("MODKEEP_SERVER_HOLD", "1s").with("MODKEEP_ORIGIN_ABSENT_TTL", "1s");
+    let setup = mirror_of(&upstream)
+        .with("MODKEEP_ORIGIN_LIST_TTL", "1s")
+        .with("MODKEEP_SERVER_HOLD", "1s")
+        .with("MODKEEP_ORIGIN_ABSENT_TTL", "1s");
     let modkeep = setup.serve();
     let files = world.files();
     let mut wrong = Vec::new();
@@ -81,6 +83,7 @@ fn each_fault_on_each_kind_of_file() {
         for (kind, end) in KINDS.iter().enumerate() {
             let path = format!("{}/{end}", module_of(row, kind));
             upstream.fault(&format!("/{path}"), fault.clone());
+            upstream.fault("/some/login", Fault::LoginPage);
             let answer = modkeep.get(&format!("/{path}"));
             let stored = modkeep.get(&format!("/cached-only/{path}"));
             wrong.extend(
@@ -163,13 +166,14 @@ fn size_of_folder(folder: &std::path::Path) -> u64 {
 fn hostile_h05_a_throttling_upstream_is_left_alone_and_stored_content_served() {
     let world = ModuleWorld::every_kind();
     let upstream = upstream_of(&world);
-    let setup = mirror_of(&upstream).with("MODKEEP_SERVER_HOLD", "1s").with("MODKEEP_ORIGIN_LIST_TTL", "1ms");
+    let setup = mirror_of(&upstream).with("MODKEEP_SERVER_HOLD", "1s").with("MODKEEP_ORIGIN_LIST_TTL", "1s");
     let modkeep = setup.serve();
     assert_eq!(modkeep.get("/birds.example/finch/@v/v0.9.0.zip").status, 200);
     assert_eq!(modkeep.get("/birds.example/finch/@v/list").status, 200);
     let wait = ("Retry-After".to_owned(), "31536000".to_owned());
     upstream.fault("/@", Fault::StatusWith(429, vec![wait]));
     upstream.forget();
+    std::thread::sleep(Duration::from_millis(1100)); // the lifetime of the list is real time
     for _ in 0..20 {
         let cold = modkeep.get("/example.com/marsh/@v/v1.0.0.zip");
         assert!(matches!(cold.status, 429 | 503), "{} {}", cold.status, cold.text());
