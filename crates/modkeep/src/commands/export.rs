@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use modkeep_module::gosum::GoSum;
 use modkeep_module::latest;
-use modkeep_module::{ModulePath, ModuleVersion, Version};
+use modkeep_module::time::Timestamp;
+use modkeep_module::{Info, ModulePath, ModuleVersion, Version, pseudo};
 use modkeep_store::{FileKind, Repository, Store, VersionRecord};
 
 use super::kept::Kept;
@@ -71,6 +72,7 @@ async fn walk(
 }
 
 /// Writes the files of a module's versions, then its list and `@latest`, so that neither names what is not there yet.
+/// The list names what has its zip: a version of which only the go.mod was ever needed could not be built from here.
 async fn export_module(
     store: &Store,
     tree: &Tree,
@@ -78,39 +80,43 @@ async fn export_module(
     versions: &[VersionRecord],
     totals: &mut Totals,
 ) -> Result<(), Failed> {
-    let mut complete = Vec::new();
+    let (mut known, mut listed) = (Vec::new(), Vec::new());
     for record in versions {
         let Ok(version) = ModuleVersion::new(module.clone(), record.version.clone()) else { continue };
         for kind in FileKind::ALL {
             totals.bytes += export_file(store, tree, &version, kind).await?;
         }
-        if let Some(zip) = &record.zip {
-            tree.put(
-                &name(module, &format!("{}.ziphash", record.version.escape())),
-                zip.h1.to_string().as_bytes(),
-            )?;
+        if !record.has(FileKind::Mod) {
+            continue;
         }
-        if record.has(FileKind::Mod) {
-            complete.push(record.version.clone());
-            totals.versions += 1;
+        known.push(record.version.clone());
+        totals.versions += 1;
+        let file = |ending: &str| name(module, &format!("{}.{ending}", record.version.escape()));
+        if !record.has(FileKind::Info) {
+            tree.put(&file("info"), &plain_info(record))?;
+        }
+        if let Some(zip) = &record.zip {
+            tree.put(&file("ziphash"), zip.h1.to_string().as_bytes())?;
+            listed.extend((!record.version.is_pseudo()).then(|| record.version.clone()));
         }
     }
-    if complete.is_empty() {
+    if known.is_empty() {
         return Ok(());
     }
     totals.modules += 1;
-    let listed: Vec<Version> = complete.iter().filter(|version| !version.is_pseudo()).cloned().collect();
     tree.put(&name(module, "list"), &modkeep_module::list::render(&listed))?;
-    let newest = latest::pick(&listed, &|_| false).or_else(|| complete.iter().max().cloned());
-    if let Some(newest) = newest
-        && let Ok(version) = ModuleVersion::new(module.clone(), newest)
-        && let Some(info) = store.open_file(&Repository::main(), &version, FileKind::Info).await?
-    {
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(info.file, info.size), &mut bytes)?;
-        tree.put(&PathBuf::from(module.escape().as_str()).join("@latest"), &bytes)?;
+    if let Some(newest) = latest::pick(&listed, &|_| false).or_else(|| known.iter().max().cloned()) {
+        let info = tree.read(&name(module, &format!("{}.info", newest.escape())))?;
+        tree.put(&PathBuf::from(module.escape().as_str()).join("@latest"), &info)?;
     }
     Ok(())
+}
+
+/// What stands for an `.info` that nobody ever asked us for, so that the version can be had without us (P-153). A
+/// pseudo-version tells its own time.
+fn plain_info(record: &VersionRecord) -> Vec<u8> {
+    let own = || Timestamp::from_pseudo(&pseudo::parse(&record.version).ok()?.time).ok();
+    Info::new(record.version.clone(), record.time.or_else(own)).to_json()
 }
 
 /// Copies one stored file; 0 bytes when it is not kept. The store compares it with the ledger first.
@@ -143,6 +149,11 @@ impl Tree {
             return Ok(());
         }
         self.write(&target, |out| io::copy(&mut file, out).map(drop))
+    }
+
+    fn read(&self, name: &Path) -> Result<Vec<u8>, Failed> {
+        let target = self.root.join(name);
+        fs::read(&target).map_err(|error| Failed::new(Exit::Failed, format!("{}: {error}", target.display())))
     }
 
     /// Writes a small file, replacing one of other content.
