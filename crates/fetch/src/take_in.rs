@@ -4,7 +4,6 @@
 //! thousands of them and each ledger transaction costs a sync.
 
 use futures_util::{StreamExt as _, stream};
-use modkeep_module::info::Timestamp;
 use modkeep_module::{H1, Info, ModuleVersion};
 use modkeep_store::{FetchedInfo, FileKind, Incoming, Parts, Verified};
 use modkeep_upstream::{Separator, Upstream};
@@ -91,7 +90,9 @@ impl Fetch {
             parts.info = match present(self.info_from(source, of).await)? {
                 Some(info) => Some(Verified::info(tidied(info, of))),
                 // A module cache holds zips without `.info`, because builds do not ask for it.
-                None if has_zip => bare_info(of).map(Verified::info),
+                None if has_zip => {
+                    FetchedInfo::new(Info::plain(of.version()).to_json(), of).ok().map(Verified::info)
+                }
                 None => None,
             };
         }
@@ -142,11 +143,4 @@ fn present<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
 fn tidied(info: FetchedInfo, of: &ModuleVersion) -> FetchedInfo {
     let is_old = info.bytes().windows(8).any(|window| window == b"\"Short\":");
     if is_old { FetchedInfo::new(info.info().to_json(), of).unwrap_or(info) } else { info }
-}
-
-/// The version, and its time where the version itself tells it (P-153).
-fn bare_info(of: &ModuleVersion) -> Option<FetchedInfo> {
-    let pseudo = modkeep_module::pseudo::parse(of.version()).ok();
-    let time = pseudo.and_then(|pseudo| Timestamp::from_pseudo(&pseudo.time).ok());
-    FetchedInfo::new(Info::new(of.version().clone(), time).to_json(), of).ok()
 }

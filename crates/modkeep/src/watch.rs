@@ -5,12 +5,15 @@ use std::sync::Arc;
 use modkeep_fetch::{Alarm, Event, Failure, Fetch, Kind, Observer, Verdict};
 use modkeep_http::Metrics;
 use modkeep_store::Store;
+use modkeep_upstream::Database;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
+
+use crate::wiring::House;
 
 /// Upper ends of the fetch histogram, in seconds: from a list in the next rack to a large repository far away.
 const BOUNDS_S: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
@@ -161,20 +164,22 @@ fn name(alarm: Alarm) -> &'static str {
 }
 
 /// Numbers that are asked for rather than counted: the store's room and cost, the flights.
-pub(crate) fn gauges(
-    metrics: &Metrics,
-    store: Store,
-    fetch: Fetch,
-    hot_bytes: impl Fn() -> u64 + Send + Sync + 'static,
-) {
+pub(crate) fn gauges(metrics: &Metrics, house: &House, hot_bytes: impl Fn() -> u64 + Send + Sync + 'static) {
+    let gauges = Gauges {
+        store: house.store.clone(),
+        fetch: house.fetch.clone(),
+        database: house.database.clone(),
+        hot_bytes: Box::new(hot_bytes),
+    };
     metrics.register(|registry| {
-        registry.register_collector(Box::new(Gauges { store, fetch, hot_bytes: Box::new(hot_bytes) }));
+        registry.register_collector(Box::new(gauges));
     });
 }
 
 struct Gauges {
     store: Store,
     fetch: Fetch,
+    database: Option<Database>,
     hot_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -189,7 +194,13 @@ impl Collector for Gauges {
         let usage = self.store.usage();
         let free = self.store.space().map_or(0, |space| space.free);
         let in_flight = u64::try_from(self.fetch.in_flight()).unwrap_or(u64::MAX);
+        let inconsistent = self.database.as_ref().and_then(Database::is_stopped).map_or(0, |_| 1);
         for (name, help, value) in [
+            (
+                "upstream_log_inconsistent",
+                "The checksum database contradicted itself and is not asked",
+                inconsistent,
+            ),
             ("store_free_bytes", "Room on the disk of the store", free),
             ("fetch_in_flight", "Questions being worked on", in_flight),
             ("hot_cache_bytes", "Memory taken by hot answers", (self.hot_bytes)()),

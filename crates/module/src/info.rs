@@ -79,6 +79,13 @@ impl Info {
         Self { version, time: time.filter(|time| time.is_expressible()), origin: None, cleaned: false }
     }
 
+    /// What stands for an `.info` that nobody kept: the version, and its time where a pseudo-version tells it (P-153).
+    pub fn plain(version: &Version) -> Self {
+        let pseudo = crate::pseudo::parse(version).ok();
+        let time = pseudo.and_then(|pseudo| Timestamp::from_pseudo(&pseudo.time).ok());
+        Self::new(version.clone(), time)
+    }
+
     /// Reads an answer. Whether its version is the one asked for is the caller's question (P-30).
     pub fn parse(bytes: &[u8]) -> Result<Self, InfoError> {
         if bytes.len() > INFO_BYTES_MAX {

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use modkeep_module::gosum::GoSum;
 use modkeep_module::latest;
-use modkeep_module::time::Timestamp;
-use modkeep_module::{Info, ModulePath, ModuleVersion, Version, pseudo};
+use modkeep_module::{Info, ModulePath, ModuleVersion, Version};
 use modkeep_store::{FileKind, Repository, Store, VersionRecord};
 
 use super::kept::Kept;
@@ -92,8 +91,9 @@ async fn export_module(
         known.push(record.version.clone());
         totals.versions += 1;
         let file = |ending: &str| name(module, &format!("{}.{ending}", record.version.escape()));
+        // The go command reads it from a file tree even where it took the time from a list over HTTP.
         if !record.has(FileKind::Info) {
-            tree.put(&file("info"), &plain_info(record))?;
+            tree.put(&file("info"), &Info::plain(&record.version).to_json())?;
         }
         if let Some(zip) = &record.zip {
             tree.put(&file("ziphash"), zip.h1.to_string().as_bytes())?;
@@ -110,13 +110,6 @@ async fn export_module(
         tree.put(&PathBuf::from(module.escape().as_str()).join("@latest"), &info)?;
     }
     Ok(())
-}
-
-/// What stands for an `.info` that nobody ever asked us for, so that the version can be had without us (P-153). A
-/// pseudo-version tells its own time.
-fn plain_info(record: &VersionRecord) -> Vec<u8> {
-    let own = || Timestamp::from_pseudo(&pseudo::parse(&record.version).ok()?.time).ok();
-    Info::new(record.version.clone(), record.time.or_else(own)).to_json()
 }
 
 /// Copies one stored file; 0 bytes when it is not kept. The store compares it with the ledger first.

@@ -105,7 +105,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
     let base = base_url(effective, &addresses, https);
     let (mirror, relay) = faces(effective, house);
     let probes = probes(house);
-    watch::gauges(metrics, house.store.clone(), house.fetch.clone(), {
+    watch::gauges(metrics, house, {
         let mirror = mirror.clone();
         move || mirror.hot_bytes()
     });
