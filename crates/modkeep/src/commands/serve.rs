@@ -1,6 +1,6 @@
 //! `serve`: the house with its doors open, until somebody asks it to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
@@ -171,24 +171,42 @@ fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http
     }
 }
 
-/// Addresses of `host:port` and `:port` texts; a name may stand for several.
+/// Addresses of `host:port` and `:port` texts. A name may stand for several; those that this machine does not have,
+/// such as `::1` where IPv6 is off, are left out as long as one remains.
 async fn resolved(effective: &Effective, key: &str, texts: &[String]) -> Result<Vec<SocketAddr>, Failed> {
     let mut addresses = Vec::new();
     for text in texts {
         let wrong = |reason: String| effective.slip(key, format!("{text:?}: {reason}"));
-        match text.strip_prefix(':') {
+        let mut found: Vec<SocketAddr> = match text.strip_prefix(':') {
             Some(port) => {
                 let port: u16 = port.parse().map_err(|_| wrong("want :PORT".to_owned()))?;
-                addresses.push(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], port)));
+                let every: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+                // The first one serves both families where both exist.
+                every
+                    .iter()
+                    .map(|ip| (*ip, port).into())
+                    .find(|address| is_ours(*address))
+                    .into_iter()
+                    .collect()
             }
-            None => addresses.extend(
-                tokio::net::lookup_host(text.as_str()).await.map_err(|error| wrong(error.to_string()))?,
-            ),
+            None => tokio::net::lookup_host(text.as_str())
+                .await
+                .map_err(|error| wrong(error.to_string()))?
+                .collect(),
+        };
+        if found.iter().any(|address| is_ours(*address)) {
+            found.retain(|address| is_ours(*address));
         }
+        addresses.append(&mut found);
     }
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses)
+}
+
+/// Whether this machine has the address, whatever the port.
+fn is_ours(address: SocketAddr) -> bool {
+    std::net::TcpListener::bind((address.ip(), 0)).is_ok()
 }
 
 /// What people put into GOPROXY.
