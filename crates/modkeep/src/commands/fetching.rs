@@ -175,10 +175,11 @@ impl Tally {
 impl Via {
     async fn grant(&self, wish: &Wish) -> Result<ModuleVersion, Failed> {
         let version = self.resolve(wish).await?;
-        let info = VersionOrQuery::Version(version.version().clone());
-        self.obtain(&version, Ask::Info(info)).await?;
         self.obtain(&version, Ask::Mod(version.version().clone())).await?;
+        // Nobody asks for the .info of a version of which a build needs the go.mod alone.
         if !wish.go_mod_only {
+            let info = VersionOrQuery::Version(version.version().clone());
+            self.obtain(&version, Ask::Info(info)).await?;
             self.obtain(&version, Ask::Zip(version.version().clone())).await?;
         }
         self.compare(&version, wish.sums).await?;

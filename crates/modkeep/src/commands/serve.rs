@@ -244,17 +244,22 @@ fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output
     tracing::debug!(event = "start", listen = ?doors.addresses, ready_ms);
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT. A SIGHUP, which would end the process, is answered with a word instead.
 async fn stop_asked() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let signals =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         // Without handlers the signals end the process themselves.
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = term.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => {
+                tracing::warn!(event = "config_reload", "SIGHUP ignored: a change of the configuration needs a restart");
+            }
+        }
     }
 }
