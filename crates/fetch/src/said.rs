@@ -35,6 +35,7 @@ pub(crate) fn by_upstream(subject: Subject, name: &str, error: UpstreamError) ->
             down(subject, host, &reason)
         }
         UpstreamError::Throttled { retry_after, .. } => Failure::OriginLimit { subject, host, retry_after },
+        UpstreamError::Busy { retry_after, .. } => Failure::Busy { subject, retry_after },
         UpstreamError::Malformed { what, .. } => nonsense(subject, name, &what),
         UpstreamError::TooLarge { limit, .. } => Failure::TooLarge { subject, limit },
         UpstreamError::Store(error) => by_store(subject, &error),

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use modkeep_egress::Class;
 
+/// Nothing tells when a full queue will have moved; a second is a polite guess.
+const QUEUE_MOVES: Duration = Duration::from_secs(1);
+
 /// Why an upstream did not give what it was asked for.
 ///
 /// Only [`Error::NotFound`] is absence, and only a 404, a 410 or a missing file makes one; everything
@@ -28,11 +31,18 @@ pub enum Error {
         /// Its own words.
         text: String,
     },
-    /// The upstream, or our own memory of its trouble, asks for patience: 429, 503 with `Retry-After`, a
-    /// full queue.
+    /// The upstream asks for patience, or has asked a moment ago: 429, 503 with `Retry-After`.
     #[error("{source_name}: asks us to wait {}s", .retry_after.as_secs())]
     Throttled {
         /// Whom we asked, or wanted to.
+        source_name: String,
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// As many requests wait for this upstream as we are willing to hold: our limit, not its fault (K02).
+    #[error("{source_name}: too many requests wait for it already")]
+    Busy {
+        /// Whom we wanted to ask.
         source_name: String,
         /// When trying again makes sense.
         retry_after: Duration,
@@ -87,7 +97,7 @@ impl Error {
     /// When to try again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after, .. } => Some(*retry_after),
+            Self::Throttled { retry_after, .. } | Self::Busy { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -110,12 +120,14 @@ impl Error {
                 Self::Malformed { source_name, what: error.to_string() }
             }
             (Class::Refusal, _) => Self::Refused { source_name, reason: error.to_string() },
-            // Nothing tells when a full queue will have moved; a second is a polite guess.
-            (Class::Busy, _) => Self::Throttled {
-                source_name,
-                retry_after: error.retry_after().unwrap_or(Duration::from_secs(1)),
-            },
-            (Class::Trouble | Class::Limit, _) => {
+            (_, modkeep_egress::Error::Throttled { retry_after, .. }) => {
+                Self::Throttled { source_name, retry_after: *retry_after }
+            }
+            (_, modkeep_egress::Error::QueueFull { .. }) => {
+                Self::Busy { source_name, retry_after: QUEUE_MOVES }
+            }
+            // Busy here: it failed and is given a pause. That is its trouble, nobody asked for patience.
+            (Class::Busy | Class::Trouble | Class::Limit, _) => {
                 Self::Trouble { source_name, reason: error.to_string(), status: None }
             }
         }
