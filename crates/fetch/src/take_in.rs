@@ -76,7 +76,8 @@ impl Fetch {
     ) -> Result<Parts, Failure> {
         let record = self.record(of).await?;
         let lacks = |kind| !record.as_ref().is_some_and(|record| record.has(kind));
-        let mut parts = Parts::public(source.upstream.name());
+        let name = source.upstream.name();
+        let mut parts = if self.is_private(of) { Parts::private(name) } else { Parts::public(name) };
         if lacks(FileKind::Mod) {
             let word = self.word(of, record.as_ref(), FileKind::Mod);
             parts.go_mod = Some(self.mod_from(source, of, word).await?);

@@ -46,6 +46,7 @@ impl Fetch {
             match recorded {
                 Some(recorded) => Ok(Word::Ours(recorded)),
                 None if this.is_unchecked(&of) => Ok(Word::Nobody),
+                None if this.is_private(&of) => Err(this.not_to_be_asked(&of)),
                 None => this.look_up(&of, kind).await,
             }
         }
@@ -56,6 +57,18 @@ impl Fetch {
     /// Whether the configuration switches checking off; never for the toolchain (P-107).
     fn is_unchecked(&self, of: &ModuleVersion) -> bool {
         !of.path().is_toolchain() && self.0.unchecked.matches(of.path().as_str())
+    }
+
+    /// Whether the name is private here (D14).
+    pub(crate) fn is_private(&self, of: &ModuleVersion) -> bool {
+        self.0.private.matches(of.path().as_str())
+    }
+
+    /// A private name is said to no public database (D14): whoever brings such a version (an import) must also say
+    /// that it is not checked.
+    fn not_to_be_asked(&self, of: &ModuleVersion) -> Failure {
+        let log = self.0.database.as_ref().map_or("(none)", |database| database.name()).into();
+        Failure::LogPrivate { subject: Subject::version(of), log }
     }
 
     async fn look_up(&self, of: &ModuleVersion, kind: FileKind) -> Result<Word, Failure> {
