@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::header;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use modkeep_module::Patterns;
 use modkeep_store::{Error, FeedLine, Store};
 use modkeep_web::{CONTENT_SECURITY_POLICY, FrontPage, Newest, STYLE_PATH};
 use tokio::sync::Mutex;
@@ -34,6 +35,8 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub(crate) struct Pages {
     store: Store,
     template: FrontPage,
+    /// Paths that no public page names (D14).
+    private: Patterns,
     front: Mutex<Option<(Instant, Bytes)>>,
 }
 
@@ -48,7 +51,8 @@ impl Pages {
             version: config.version.clone(),
             ..FrontPage::default()
         };
-        Self { store, template, front: Mutex::default() }
+        let private = Patterns::lenient(&config.private);
+        Self { store, template, private, front: Mutex::default() }
     }
 
     /// Answers a way that leads to a page.
@@ -108,13 +112,14 @@ impl Pages {
             return Ok(page.clone());
         }
         let counts = self.store.counts().await?;
-        let newest = newest(&self.store).await?;
+        let newest = newest(&self.store).await?.into_iter();
+        let newest = newest.filter(|line| !self.private.matches(line.path.as_str())).take(NEWEST);
         let page = FrontPage {
             modules: counts.modules,
             versions: counts.versions,
             bytes: counts.bytes,
             entries: counts.zips,
-            newest: newest.iter().map(shown).collect(),
+            newest: newest.map(|line| shown(&line)).collect(),
             ..self.template.clone()
         };
         let page = Bytes::from(modkeep_web::front(&page));
@@ -129,7 +134,7 @@ fn shown(line: &FeedLine) -> Newest {
     Newest { path: line.path.to_string(), version: line.version.to_string(), at: whole.to_string() }
 }
 
-/// The last lines of the feed, newest first.
+/// The last lines of the feed, newest first: some more than are shown.
 ///
 /// The feed is read forwards, so the moment from which a glance shows its end is found by halving: about twenty
 /// glances at most, for a page that is made once in ten seconds.
@@ -149,7 +154,6 @@ async fn newest(store: &Store) -> Result<Vec<FeedLine>, Error> {
         lines = store.feed(Some(since), GLANCE).await?;
     }
     lines.reverse();
-    lines.truncate(NEWEST);
     Ok(lines)
 }
 

@@ -173,6 +173,8 @@ impl Teller {
             Refused::Fault(fault) => {
                 tracing::error!(event = "http", req = request, code, status, ms, fault);
             }
+            // A private name is for nobody's eyes, and its refusal is no trouble (I02).
+            Refused::Failure(Failure::LogPrivate { .. }) => {}
             Refused::Failure(failure) if wanted => {
                 tracing::warn!(event = "http", req = request, code, status, ms, %failure);
             }

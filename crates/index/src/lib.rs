@@ -7,6 +7,7 @@
 
 mod since;
 
+use modkeep_module::Patterns;
 use modkeep_store::{FeedLine, Store};
 
 pub use since::Since;
@@ -21,6 +22,7 @@ const LINE_BYTES: usize = 128;
 #[derive(Clone)]
 pub struct Index {
     store: Store,
+    private: Patterns,
 }
 
 /// Why a page cannot be given.
@@ -43,7 +45,14 @@ pub enum IndexError {
 impl Index {
     /// The feed of `store`.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, private: Patterns::default() }
+    }
+
+    /// The same feed without paths that match: versions may have become visible before their path was declared
+    /// private (D14, J08).
+    #[must_use]
+    pub fn without(self, private: Patterns) -> Self {
+        Self { private, ..self }
     }
 
     /// One page: at most `limit` lines whose time is `since` or later; both as they stand in the query
@@ -53,8 +62,25 @@ impl Index {
     pub async fn page(&self, since: Option<&str>, limit: Option<&str>) -> Result<Vec<u8>, IndexError> {
         let since = since.map(Since::parse).transpose()?;
         let limit = limit.map_or(Ok(LINES_MAX), parse_limit)?;
-        let lines = self.store.feed(since.map(Since::micros), limit).await?;
+        let lines = self.lines(since.map(Since::micros), limit).await?;
         Ok(render(&lines))
+    }
+
+    /// `limit` lines from `since`, or all there are: a page that is short is the last one, so private lines are made up
+    /// for by later ones.
+    async fn lines(&self, mut since: Option<i64>, limit: u32) -> Result<Vec<FeedLine>, modkeep_store::Error> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut lines: Vec<FeedLine> = Vec::new();
+        loop {
+            let read = self.store.feed(since, limit).await?;
+            let is_last = read.len() < wanted;
+            since = read.last().map(|line| line.at_micros.saturating_add(1));
+            lines.extend(read.into_iter().filter(|line| !self.private.matches(line.path.as_str())));
+            if is_last || lines.len() >= wanted {
+                lines.truncate(wanted);
+                return Ok(lines);
+            }
+        }
     }
 }
 

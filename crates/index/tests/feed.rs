@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use modkeep_index::{Index, IndexError};
-use modkeep_module::{ModulePath, ModuleVersion, Version, zip};
+use modkeep_module::{ModulePath, ModuleVersion, Patterns, Version, zip};
 use modkeep_store::{
     Config, FetchedMod, FetchedZip, FirstSight, MinFree, Parts, Repository, Store, Verified,
 };
@@ -31,9 +31,13 @@ fn rig() -> Rig {
 impl Rig {
     /// Stores a version with or without its zip.
     async fn store(&self, version: &str, with_zip: bool) {
-        let path = ModulePath::parse("example.com/m").unwrap();
+        self.store_of("example.com/m", version, with_zip).await;
+    }
+
+    async fn store_of(&self, module: &str, version: &str, with_zip: bool) {
+        let path = ModulePath::parse(module).unwrap();
         let of = ModuleVersion::new(path, Version::parse(version).unwrap()).unwrap();
-        let go_mod = b"module example.com/m\n".to_vec();
+        let go_mod = format!("module {module}\n").into_bytes();
         let mut parts = Parts::public("test");
         if with_zip {
             let mut bytes = Vec::new();
@@ -104,4 +108,27 @@ async fn hostile_k08_bad_values_are_told() {
     assert!(matches!(bad_since, IndexError::Since { .. }), "{bad_since}");
     let bad_limit = rig.index.page(None, Some("2001")).await.unwrap_err();
     assert!(matches!(bad_limit, IndexError::Limit), "{bad_limit}");
+}
+
+/// J08: versions that became visible before their path was declared private. A client takes a short page for the last
+/// one, so what is left out is made up for.
+#[tokio::test]
+async fn hostile_j08_private_paths_are_left_out_and_pages_stay_full() {
+    let rig = rig();
+    for patch in 0..12 {
+        rig.store(&format!("v1.0.{patch}"), true).await;
+        rig.store_of("corp.example/lib", &format!("v1.0.{patch}"), true).await;
+        rig.store_of("corp.example/lib", &format!("v1.1.{patch}"), true).await;
+    }
+    let index = rig.index.clone().without(Patterns::parse("corp.example").unwrap());
+    let rig = Rig { index, ..rig };
+    let all = rig.page(None, None).await;
+    let versions: Vec<&str> = all.iter().map(|(version, _)| version.as_str()).collect();
+    assert_eq!(versions, (0..12).map(|patch| format!("v1.0.{patch}")).collect::<Vec<_>>());
+    for limit in ["1", "2", "5", "12", "13"] {
+        let page = rig.page(None, Some(limit)).await;
+        assert_eq!(page, all[..limit.parse::<usize>().unwrap().min(12)], "limit {limit}");
+    }
+    assert_eq!(rig.page(Some(&all[7].1), Some("3")).await, all[7..10]);
+    assert_eq!(rig.page(Some(&all[11].1), Some("3")).await, all[11..]);
 }
