@@ -289,7 +289,11 @@ pub(super) fn of_fetch(failure: &Failure) -> Failed {
         Failure::Internal { .. } => Exit::Failed,
         _ => Exit::Origin,
     };
-    Failed::new(exit, failure.to_string())
+    let text = match failure {
+        Failure::LogPrivate { .. } => format!("{failure}; verify.unchecked can name it as not to be checked"),
+        _ => failure.to_string(),
+    };
+    Failed::new(exit, text)
 }
 
 /// The same for a server's refusal, with the first line of what it said.

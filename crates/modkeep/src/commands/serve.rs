@@ -29,6 +29,7 @@ pub(super) fn run(
     let started = Instant::now();
     crate::log::init(effective, color);
     open_files();
+    no_core();
     let sources = Sources::of(effective)?;
     for warning in &sources.warnings {
         tracing::warn!(event = "start", "{warning}");
@@ -63,6 +64,15 @@ fn open_files() {
     let limit = getrlimit(Resource::Nofile);
     // A limit that cannot be raised is answered by the limits on connections and flights.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// A memory image of this process holds the logins of its upstreams, so a crash writes none (M04). Who hunts one
+/// raises the limit of the running process: `prlimit --core=unlimited --pid PID`.
+fn no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    // Lowering one's own limit is always allowed.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// The listeners at work.
@@ -112,7 +122,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
     let faces = Faces {
         mirror,
         relay,
-        index: Index::new(house.store.clone()),
+        index: Index::new(house.store.clone()).without(house.private.clone()),
         store: house.store.clone(),
         metrics: metrics.clone(),
         probes: probes.clone(),

@@ -232,23 +232,19 @@ fn masked(value: &toml::Value) -> String {
     }
 }
 
-/// Replaces what stands between `://` and `@` of each URL in a text.
+/// Replaces what stands between `://` and `@`, and what follows `?`, in each URL of a text: a query may be a
+/// credential too (P-15).
 pub(crate) fn mask_credentials(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        out.push_str(head);
-        let authority = tail.find(['/', ',', '|', ' ', '?', '#']).unwrap_or(tail.len());
-        rest = match tail[..authority].rfind('@') {
-            Some(end) => {
-                out.push_str("xxxxx");
-                &tail[end..]
-            }
-            None => tail,
-        };
-    }
-    out + rest
+    text.split_inclusive([',', '|', ' ']).map(mask_url).collect()
+}
+
+fn mask_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (rest, separator) = rest.split_at(rest.find([',', '|', ' ']).unwrap_or(rest.len()));
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let shown = rest[..authority].rfind('@').map_or(rest.to_owned(), |at| format!("xxxxx{}", &rest[at..]));
+    let shown = shown.find('?').map_or(shown.clone(), |at| format!("{}?xxxxx", &shown[..at]));
+    format!("{scheme}://{shown}{separator}")
 }
 
 fn default_table() -> toml::Table {
@@ -332,10 +328,11 @@ mod tests {
 
     #[test]
     fn hostile_m04_config_show_masks_credentials() {
-        let effective =
-            laid(&[("origin.upstream", "https://u:canary@mirror.example/x,https://canary@b.example|off")]);
-        let shown = effective.unwrap().show(false);
+        let chain = "https://u:canary@mirror.example/x?t=canary,https://canary@b.example|https://c.example?canary|off";
+        let shown = laid(&[("origin.upstream", chain)]).unwrap().show(false);
         assert!(!shown.contains("canary"), "{shown}");
-        assert!(shown.contains("https://xxxxx@mirror.example/x,https://xxxxx@b.example|off"), "{shown}");
+        let masked =
+            "https://xxxxx@mirror.example/x?xxxxx,https://xxxxx@b.example|https://c.example?xxxxx|off";
+        assert!(shown.contains(masked), "{shown}");
     }
 }
