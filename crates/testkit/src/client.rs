@@ -151,10 +151,11 @@ impl Pending {
 }
 
 fn send_from(url: &str, from: u8) -> io::Result<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
     let (host, path) = split(url)?;
     let address: SocketAddr = host.parse().map_err(io::Error::other)?;
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    // Not for children: a program that another test starts meanwhile would keep it open.
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, &SocketAddr::from(([127, 0, 0, from], 0)))?;
     connect(&socket, &address)?;
     let mut stream = TcpStream::from(socket);
