@@ -37,7 +37,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_refuses_new_modules_and_serves_the_stored() {
+fn hostile_k09_a_full_disk_refuses_new_modules_and_serves_the_stored() {
     let mut world = ModuleWorld::every_kind();
     for n in 0..8 {
         let beak = noise(200_000 + n);

@@ -16,7 +16,7 @@ fn crowd(url: &str) -> Vec<Pending> {
 }
 
 #[test]
-fn a_thousand_callers_of_one_cold_zip_cause_one_fetch() {
+fn hostile_k01_a_thousand_callers_of_one_cold_zip_cause_one_fetch() {
     allow_descriptors();
     let world = ModuleWorld::every_kind();
     let upstream = upstream_of(&world);
@@ -37,7 +37,7 @@ fn a_thousand_callers_of_one_cold_zip_cause_one_fetch() {
 }
 
 #[test]
-fn callers_that_leave_harm_nobody() {
+fn hostile_k11_callers_that_leave_harm_nobody() {
     allow_descriptors();
     let world = ModuleWorld::every_kind();
     let upstream = upstream_of(&world);

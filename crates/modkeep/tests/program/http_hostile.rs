@@ -304,7 +304,7 @@ fn hostile_a26_cached_only_asks_nobody() {
 }
 
 #[test]
-fn hostile_b_names_that_are_none() {
+fn hostile_b01_to_b04_b06_b10_to_b14_b16_b20_names_that_are_none() {
     let house = House::new();
     for (row, target) in [
         ("hostile_b01", "/github.com/Azure/sdk/@v/list"),
