@@ -3,6 +3,7 @@
 //! | chore | asks |
 //! |---|---|
 //! | `rooms` | do all arrows between the rooms point down, and does each room keep to its own business? |
+//! | `rows` | is every row of the hostile inputs a test, or postponed with a reason? |
 //! | `fixtures` | are the real modules of `testdata/fixtures.tsv`, fetched from a GOPROXY, what they were? |
 //! | `torture kill` | does the program lose anything when it is killed again and again? |
 //! | `bench hot` | what does a cached answer cost, beside nginx with the same files? |
@@ -13,6 +14,7 @@ mod delegate;
 mod fixtures;
 mod metadata;
 mod rooms;
+mod rows;
 mod source;
 
 use std::path::PathBuf;
@@ -32,6 +34,8 @@ struct Cli {
 enum Chore {
     /// Draw the floors of the house; fail on an arrow that climbs and on a room that does another's work.
     Rooms,
+    /// Count the rows of docs/spec/hostile-inputs.md that are tests; fail on one that is neither test nor postponed.
+    Rows,
     /// Fetch the versions of testdata/fixtures.tsv and check them against the committed sums.
     Fixtures {
         /// Any GOPROXY: http, https or file.
@@ -73,6 +77,7 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Rooms => rooms::run(),
+        Chore::Rows => rows::run(),
         Chore::Fixtures { from, out } => fixtures::run(&from, &out),
         Chore::Torture(Torture::Kill { cycles, seed }) => delegate::torture_kill(cycles, seed),
         Chore::Bench(Bench::Hot { arguments }) => delegate::bench_hot(&arguments),

@@ -115,6 +115,13 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Every `.rs` file below `folder` but those that hold only tests, in order of names.
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = every_rust_file(folder)?;
+    files.retain(|path| !path.ends_with("tests.rs"));
+    Ok(files)
+}
+
+/// Every `.rs` file below `folder`, in order of names.
+pub(crate) fn every_rust_file(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -123,7 +130,7 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|e| e == "rs") {
                 found.push(path);
             }
         }
