@@ -121,13 +121,9 @@ fn side_by_side<'a>(rows: impl Iterator<Item = &'a Row>, (rounds, seconds): (u32
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
-        let load = Load { path: &row.path, connections: row.connections, seconds };
-        assert_eq!(
-            modkeep_testkit::get(&format!("{}{}", nginx.url(), row.path)).status,
-            200,
-            "nginx {}",
-            row.path
-        );
+        let right = modkeep_testkit::get(&format!("{}{}", nginx.url(), row.path));
+        assert_eq!(right.status, 200, "nginx {}", row.path);
+        let load = Load { path: &row.path, bytes: right.body.len(), connections: row.connections, seconds };
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             theirs.push(load.run(nginx.url(), || cpu_seconds(&nginx.pids())));
