@@ -403,6 +403,84 @@ mod tls {
         assert_eq!(street.runtime.block_on(async { alive(&street, &certificate).await }), 200);
     }
 
+    /// Sends a beginning, then the same piece again and again, until the server closes.
+    async fn flood(
+        street: &Street,
+        certificate: &CertificateDer<'static>,
+        begin: &[u8],
+        piece: &[u8],
+    ) -> bool {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let stream = connect(street, certificate, &[b"h2"]).await;
+        let (mut read, mut write) = tokio::io::split(stream);
+        let pieces = piece.repeat(16 * 1024 / piece.len() + 1);
+        let send = async {
+            let _ = write.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", begin].concat()).await;
+            while write.write_all(&pieces).await.is_ok() && write.flush().await.is_ok() {}
+        };
+        let receive = async {
+            let mut buffer = [0; 4096];
+            while matches!(read.read(&mut buffer).await, Ok(1..)) {}
+        };
+        tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(send, receive) }).await.is_ok()
+    }
+
+    /// `GET /healthz` as a header block.
+    fn head_block() -> Vec<u8> {
+        [&[0x82, 0x87, 0x04, 8][..], b"/healthz", &[0x41, 1, b'x']].concat()
+    }
+
+    #[test]
+    fn hostile_a21_floods_of_frames_close_the_connection() {
+        let (street, certificate) = secured(Limits::default());
+        let settings = frame(4, 0, 0, &[]);
+        let post = [&[0x83][..], &head_block()[1..]].concat();
+        let opened = |flags: u8, block: &[u8]| [settings.clone(), frame(1, flags, 1, block)].concat();
+        let field = [&[0x00, 1, b'a', 100][..], &[b'b'; 100]].concat();
+        street.runtime.block_on(async {
+            for (what, begin, piece) in [
+                ("continuations", opened(0x1, &head_block()), frame(9, 0, 1, &field)),
+                ("empty continuations", opened(0x1, &head_block()), frame(9, 0, 1, &[])),
+                ("empty data", opened(0x4, &post), frame(0, 0, 1, &[])),
+                ("pings", settings.clone(), frame(6, 0, 0, &[7; 8])),
+                ("answered pings", settings.clone(), frame(6, 1, 0, &[7; 8])),
+                ("settings", settings.clone(), frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])),
+                ("priorities", settings.clone(), frame(2, 0, 3, &[0, 0, 0, 0, 16])),
+                ("unknown frames", settings.clone(), frame(0xfe, 0, 0, &[1; 64])),
+            ] {
+                assert!(
+                    flood(&street, &certificate, &begin, &piece).await,
+                    "{what}: the connection stayed open"
+                );
+            }
+            assert_eq!(alive(&street, &certificate).await, 200);
+        });
+    }
+
+    #[test]
+    fn hostile_a21_a_window_of_zero_is_not_held_for_ever() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let limits = Limits { rate_window: Duration::from_millis(300), ..Limits::default() };
+        let (street, certificate) = secured(limits);
+        let path = format!("/{LARGE}/@v/v1.0.0.zip");
+        let mut block = vec![0x82, 0x87, 0x04, u8::try_from(path.len()).unwrap()];
+        block.extend_from_slice(path.as_bytes());
+        block.extend_from_slice(&[0x41, 1, b'x']);
+        let mut asks = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        asks.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])); // SETTINGS_INITIAL_WINDOW_SIZE 0
+        (1..101).step_by(2).for_each(|stream| asks.extend(frame(1, 0x5, stream, &block)));
+        street.runtime.block_on(async {
+            let mut stream = connect(&street, &certificate, &[b"h2"]).await;
+            stream.write_all(&asks).await.unwrap();
+            let mut said = Vec::new();
+            let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said)).await;
+            assert!(closed.is_ok(), "the connection stayed open");
+            assert!(said.len() < 64 << 10, "{} bytes past a window of zero", said.len());
+            assert_eq!(alive(&street, &certificate).await, 200);
+        });
+        assert_eq!(street.hits("reader_rate"), 1);
+    }
+
     async fn alive(street: &Street, certificate: &CertificateDer<'static>) -> u16 {
         let stream = connect(street, certificate, &[b"h2"]).await;
         let (mut sender, connection) =

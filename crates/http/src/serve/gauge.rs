@@ -54,6 +54,9 @@ pub(super) struct Gauge {
     open_bodies: AtomicU32,
     /// HTTP/2 only: whether it is that protocol.
     multiplexed: AtomicBool,
+    /// HTTP/2 only: bytes received, and requests among them.
+    read: AtomicU64,
+    requests: AtomicU64,
     /// HTTP/2 only: requests being answered.
     answering: AtomicU32,
     /// HTTP/2 only: requests that the client abandoned since the window began, and when that was.
@@ -67,6 +70,15 @@ pub(super) struct Gauge {
 /// The time over which abandoned HTTP/2 requests are counted (hostile-inputs part 1).
 const RESET_WINDOW_MS: u64 = 10_000;
 
+/// What an HTTP/2 client may send that is neither a request nor asked for by an answer: pings, settings, headers
+/// without end, bodies that nobody reads (A21).
+const CHATTER_MAX_BYTES: u64 = 256 << 10;
+/// More for each request: its header list (20 KiB at most) and its frames.
+const REQUEST_BYTES: u64 = 32 << 10;
+/// More for answers, which the client has to acknowledge: one byte for so many written. A real client needs one for
+/// a thousand.
+const WRITTEN_FOR_ONE: u64 = 16;
+
 impl Gauge {
     pub(super) fn new(clock: Arc<Clock>) -> Self {
         let now = clock.now();
@@ -78,6 +90,8 @@ impl Gauge {
             blocked: AtomicBool::new(false),
             open_bodies: AtomicU32::new(0),
             multiplexed: AtomicBool::new(false),
+            read: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             answering: AtomicU32::new(0),
             resets: AtomicU32::new(0),
             resets_since: AtomicU64::new(now),
@@ -111,6 +125,7 @@ impl Gauge {
     }
 
     pub(super) fn stream_asked(&self) {
+        self.requests.fetch_add(1, Relaxed);
         self.answering.fetch_add(1, Relaxed);
         self.enter(Phase::Answered);
     }
@@ -170,10 +185,22 @@ impl Gauge {
         if self.cut.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn received(&self) {
-        if self.is(Phase::Answered) && !self.multiplexed.load(Relaxed) {
+    fn received(&self, count: usize) {
+        if self.multiplexed.load(Relaxed) {
+            let read = self.read.fetch_add(count as u64, Relaxed).saturating_add(count as u64);
+            if read > self.read_max() {
+                self.cut();
+            }
+        } else if self.is(Phase::Answered) {
             self.enter(Phase::Head);
         }
+    }
+
+    /// How much an HTTP/2 client may have sent by now.
+    fn read_max(&self) -> u64 {
+        let requests = self.requests.load(Relaxed).saturating_mul(REQUEST_BYTES);
+        let answers = self.written.load(Relaxed) / WRITTEN_FOR_ONE;
+        CHATTER_MAX_BYTES.saturating_add(requests).saturating_add(answers)
     }
 
     fn sent(&self, count: usize) {
@@ -283,7 +310,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gauged<S> {
             if let Some(last) = &mut self.lines {
                 spoil_bare_line_feeds(bytes, last);
             }
-            self.gauge.received();
+            self.gauge.received(bytes.len());
         }
         read
     }
@@ -361,7 +388,7 @@ mod tests {
         gauge.answered();
         clock.set(at(91));
         assert_eq!(gauge.breach(&mut pace, &limits), None);
-        gauge.received();
+        gauge.received(1);
         clock.set(at(95));
         assert_eq!(gauge.breach(&mut pace, &limits), None, "the next head began at 91");
         clock.set(at(102));
