@@ -489,7 +489,8 @@ impl Reply<'_> {
         let mut headers = vec![("Content-Length".to_owned(), body.len().to_string())];
         headers.extend_from_slice(more);
         self.head(status, &headers)?;
-        if self.seen.method != "HEAD" {
+        // A 304 has no body, whatever it says: bytes behind it would be the next answer.
+        if self.seen.method != "HEAD" && status != 304 {
             self.send(body)?;
         }
         Ok(self.seen.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")))
