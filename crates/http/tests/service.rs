@@ -88,6 +88,20 @@ async fn the_five_questions_are_answered_from_source_and_from_memory() {
     }
 }
 
+/// P-112: a file that never changes has one date, the version's, or none while nobody has told it.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_modified_is_the_time_of_the_version() {
+    let house = House::build(None);
+    let date = async |end: &str| {
+        let told = house.get(&format!("/example.com/bird/@v/v1.1.0.{end}")).await;
+        told.field("last-modified").map(str::to_owned)
+    };
+    assert_eq!(date("zip").await, None, "the time of the fetch is nobody's");
+    let time = Some("Wed, 04 Mar 2026 05:06:07 GMT".to_owned());
+    assert_eq!(date("info").await, time);
+    assert_eq!(date("mod").await, time);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lifetimes_follow_the_kind_of_object() {
     const FOREVER: &str = "public, max-age=31536000, immutable";

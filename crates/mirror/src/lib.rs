@@ -121,7 +121,7 @@ impl Mirror {
             Body::File { file: Arc::new(file), size }
         };
         let cache = outcome(got.how);
-        let answer = Answer { body, object, etag: quoted(&etag), modified: Some(time), stale: None, cache };
+        let answer = Answer { body, object, etag: quoted(&etag), modified: time, stale: None, cache };
         self.0.hot.put(request.to_path(), &answer, None);
         Ok(answer)
     }

@@ -85,8 +85,8 @@ pub struct StoredFile {
     /// What to say as `ETag`, without quotes: `h1-` and base64 for mod and zip, `sha256-` and hexadecimal for
     /// info (P-112).
     pub etag: Arc<str>,
-    /// What to say as `Last-Modified`: the version's time, or when we first stored it.
-    pub time: SystemTime,
+    /// When the version was made, as its `.info` says; nothing while no `.info` with a time is here (P-112).
+    pub time: Option<SystemTime>,
 }
 
 /// What the store has cost since it was opened.
@@ -415,7 +415,7 @@ impl Inner {
             Some(h1) => etag_of(h1),
             None => format!("sha256-{}", bytes.sha256),
         };
-        let time = record.time.and_then(system_time).unwrap_or(record.first_seen);
+        let time = record.time.and_then(system_time);
         Ok(StoredFile { file, size, etag: etag.into(), time })
     }
 
