@@ -1,8 +1,9 @@
 //! What an answer's bytes are made of: nothing, bytes in memory, or a piece of a file.
 //!
-//! A file is read where the connection lives, in large pieces and without leaving the thread, as long as the
-//! kernel has the pages in memory (`preadv2` with `RWF_NOWAIT`). Only a piece that would wait for a disk goes to
-//! the blocking pool. Measured against `tokio::fs` this costs a fifth of the CPU for a 20 kB file.
+//! A file is served where its connection lives, without leaving the thread, as long as the kernel has its pages in
+//! memory: sent by [`direct`] where nothing lies between us and the socket, else read (`preadv2` with `RWF_NOWAIT`).
+//! Only a piece that would wait for a disk goes to the blocking pool. Measured for a 20 kB file, reading so costs a
+//! fifth of the CPU of `tokio::fs`.
 //!
 //! The number of bytes is known before the first one is sent and is told in `size_hint`, so every answer carries
 //! `Content-Length`. A file that turns out shorter is an error of the body, which the connection passes on as a
@@ -14,19 +15,16 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-/// The smallest piece read at once, and all that a slow reader is given to hold (hostile-inputs A24 allows
-/// 128 KiB for each client: one piece waiting, one piece in the connection's own buffer).
-pub const PIECE_MIN_BYTES: usize = 64 << 10;
-/// The largest piece read at once. Measured: larger ones leave the second-level cache and cost more.
-pub const PIECE_MAX_BYTES: usize = 256 << 10;
-/// A reader that comes back for its next piece within this time is quick and gets larger pieces.
-const QUICK: Duration = Duration::from_millis(20);
+use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::direct::{self, Outlet};
+
+/// What the kernel reads ahead of a reader if nobody told it otherwise.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// The body of every answer of this crate.
 ///
@@ -57,6 +55,13 @@ impl Body {
     /// The bytes of `file` in `range`, read as the client takes them.
     pub fn file(file: Arc<File>, range: Range<u64>) -> Self {
         if range.is_empty() { Self::empty() } else { Self(Kind::File(FileBody::new(file, range))) }
+    }
+
+    /// Lets a file go to the socket by the short way, past our memory. Only for the connection whose outlet it is.
+    pub(crate) fn leave_through(&mut self, outlet: Outlet) {
+        if let Kind::File(file) = &mut self.0 {
+            file.outlet = Some(outlet);
+        }
     }
 
     /// How many bytes are still to come.
@@ -109,69 +114,75 @@ struct FileBody {
     /// What is still to be handed over.
     next: u64,
     end: u64,
-    /// How much the next read asks for.
-    piece: usize,
-    /// When the last piece was handed over: the time to the next poll is the reader's pace.
-    handed: Option<Instant>,
-    /// Reused from piece to piece: once the connection has written a piece its memory comes back here.
-    buffer: BytesMut,
     /// A read that had to wait for the disk.
-    waiting: Option<JoinHandle<io::Result<BytesMut>>>,
+    waiting: Option<JoinHandle<io::Result<Bytes>>>,
     /// Whether this file system can say "not in memory" instead of waiting.
     nowait: bool,
+    /// The short way to the socket, where there is one.
+    outlet: Option<Outlet>,
 }
 
 impl FileBody {
     fn new(file: Arc<File>, range: Range<u64>) -> Self {
-        Self {
-            file,
-            next: range.start,
-            end: range.end,
-            piece: PIECE_MIN_BYTES,
-            handed: None,
-            buffer: BytesMut::new(),
-            waiting: None,
-            nowait: true,
-        }
+        Self { file, next: range.start, end: range.end, waiting: None, nowait: true, outlet: None }
     }
 
     fn left(&self) -> u64 {
         self.end.saturating_sub(self.next)
     }
 
+    /// How much of what is left makes a piece of at most this size.
+    fn piece(&self, bytes_max: usize) -> usize {
+        usize::try_from(self.left()).unwrap_or(usize::MAX).min(bytes_max)
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left() == 0 {
             return Poll::Ready(None);
         }
-        let read = match self.waiting.as_mut() {
+        let piece = match self.waiting.as_mut() {
             Some(waiting) => {
                 let read = ready!(Pin::new(waiting).poll(cx));
                 self.waiting = None;
-                read.map_err(io::Error::other).and_then(|read| read)
+                read.map_err(io::Error::other).flatten()
             }
-            None => match self.read_cached() {
-                Some(read) => read,
+            None => match self.leave_cached().or_else(|| self.read_cached()) {
+                Some(piece) => piece,
                 None => return self.poll_blocking(cx),
             },
         };
-        Poll::Ready(Some(read.map(|piece| self.hand_over(piece))))
+        Poll::Ready(Some(piece.inspect(|piece| self.next += piece.len() as u64)))
+    }
+
+    /// Leaves a piece that is in memory at the outlet: `None` where there is none, or where sending it could have to
+    /// wait for the disk.
+    fn leave_cached(&mut self) -> Option<io::Result<Bytes>> {
+        let outlet = self.outlet.as_ref().filter(|_| self.nowait)?;
+        let count = self.piece(direct::PIECE_MAX_BYTES);
+        // Files come into memory from front to back, some pages ahead of the reader, and leave it in that order: what
+        // begins and ends there is there.
+        let end = (count > READ_AHEAD_BYTES).then(|| self.next + count as u64 - 1);
+        for at in std::iter::once(self.next).chain(end) {
+            match read_nowait(&self.file, &mut [0], at) {
+                Ok(0) => return Some(Err(cut_short())),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(Ok(outlet.leave(&self.file, self.next, count)))
     }
 
     /// Reads from memory only: `None` means that the kernel would have had to wait.
-    fn read_cached(&mut self) -> Option<io::Result<BytesMut>> {
+    fn read_cached(&mut self) -> Option<io::Result<Bytes>> {
         if !self.nowait {
             return None;
         }
-        let mut piece = self.take_buffer();
-        match read_nowait(&self.file, &mut piece, self.next) {
+        let mut buffer = Buffer::take();
+        match read_nowait(&self.file, buffer.room(self.piece(BUFFER_BYTES)), self.next) {
             Ok(0) => Some(Err(cut_short())),
-            Ok(count) => {
-                piece.truncate(count);
-                Some(Ok(piece))
-            }
+            Ok(count) => Some(Ok(buffer.filled(count))),
             Err(trouble) => {
                 self.nowait = trouble.kind() == io::ErrorKind::WouldBlock;
-                self.buffer = piece;
                 None
             }
         }
@@ -179,46 +190,21 @@ impl FileBody {
 
     /// Hands the read to the blocking pool, or does it here where no runtime is at hand.
     fn poll_blocking(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let (file, at, mut piece) = (Arc::clone(&self.file), self.next, self.take_buffer());
-        let read = move || read_exact_at(&file, &mut piece, at).map(|()| piece);
+        let (file, at, count) = (Arc::clone(&self.file), self.next, self.piece(BUFFER_BYTES));
+        let mut buffer = Buffer::take();
+        let read = move || read_exact_at(&file, buffer.room(count), at).map(|()| buffer.filled(count));
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
                 self.waiting = Some(runtime.spawn_blocking(read));
                 self.poll_piece(cx)
             }
-            Err(_) => Poll::Ready(Some(read().map(|piece| self.hand_over(piece)))),
+            Err(_) => Poll::Ready(Some(read().inspect(|piece| self.next += piece.len() as u64))),
         }
-    }
-
-    /// A buffer of the size of the next piece.
-    fn take_buffer(&mut self) -> BytesMut {
-        let size = usize::try_from(self.left()).unwrap_or(usize::MAX).min(self.next_piece());
-        let mut piece = std::mem::take(&mut self.buffer);
-        // `clear` and `resize` reuse the memory when the connection is done with the piece before.
-        piece.clear();
-        piece.resize(size, 0);
-        piece
-    }
-
-    /// Doubles while the reader is quick, falls back to the smallest piece when it is not.
-    fn next_piece(&mut self) -> usize {
-        if let Some(handed) = self.handed.take() {
-            let quick = handed.elapsed() < QUICK;
-            self.piece = if quick { (self.piece * 2).min(PIECE_MAX_BYTES) } else { PIECE_MIN_BYTES };
-        }
-        self.piece
-    }
-
-    fn hand_over(&mut self, mut piece: BytesMut) -> Bytes {
-        self.next += piece.len() as u64;
-        self.handed = Some(Instant::now());
-        let out = piece.split().freeze();
-        self.buffer = piece;
-        out
     }
 }
 
-fn cut_short() -> io::Error {
+/// The fault of a file that ends too early (R2).
+pub(crate) fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the stored file is shorter than its ledger row says")
 }
 
@@ -276,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_comes_out_whole_whatever_the_piece() {
-        for len in [1, 100, PIECE_MIN_BYTES, PIECE_MIN_BYTES + 1, 3 * PIECE_MAX_BYTES + 7] {
+        for len in [1, 100, BUFFER_BYTES, BUFFER_BYTES + 1, 12 * BUFFER_BYTES + 7] {
             let wanted = numbers(len);
             let body = Body::file(on_disk(&wanted), 0..len as u64);
             assert_eq!(body.size_hint().exact(), Some(len as u64));
@@ -290,17 +276,6 @@ mod tests {
         let body = Body::file(on_disk(&all), 70_000..150_001);
         assert_eq!(body.len(), 80_001);
         assert_eq!(body.collect().await.unwrap().to_bytes(), all[70_000..150_001]);
-    }
-
-    #[tokio::test]
-    async fn pieces_grow_for_a_quick_reader_and_never_past_the_limit() {
-        let mut body = Body::file(on_disk(&numbers(2 << 20)), 0..2 << 20);
-        let mut sizes = Vec::new();
-        while let Some(frame) = body.frame().await {
-            sizes.push(frame.unwrap().into_data().unwrap().len());
-        }
-        assert_eq!(sizes[0], PIECE_MIN_BYTES);
-        assert!(sizes.iter().all(|&size| size <= PIECE_MAX_BYTES), "{sizes:?}");
     }
 
     #[tokio::test]

@@ -7,8 +7,14 @@
 mod admin;
 mod asked;
 pub mod body;
+mod buffer;
 mod catalogue;
 mod conditional;
+#[cfg(target_os = "linux")]
+mod direct;
+#[cfg(not(target_os = "linux"))]
+#[path = "direct_elsewhere.rs"]
+mod direct;
 mod door;
 mod gzip;
 pub mod metrics;

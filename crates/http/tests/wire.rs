@@ -114,6 +114,33 @@ fn every_answer_tells_its_length() {
 }
 
 #[test]
+fn large_bodies_come_whole_one_after_the_other_on_one_connection() {
+    let street = Street::open(Config::default());
+    let zip = street.house.world.release(LARGE, "v1.0.0").zip.clone();
+    let path = format!("/{LARGE}/@v/v1.0.0.zip");
+    assert_eq!(client::get(&street.url(&path)).body, zip);
+    let end = zip.len() - 1;
+    let parts = [(0, end), (0, 0), (1, 600_000), (end - 70_000, end), (524_288, 524_289)];
+    let mut stream = street.connect();
+    // All asked for before anything is read, so that answers wait for each other and for the reader.
+    for (from, to) in parts {
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes={from}-{to}\r\n\r\n").unwrap();
+    }
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).unwrap();
+    let mut rest = got.as_slice();
+    for (from, to) in parts {
+        let head = rest.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        assert!(rest.starts_with(b"HTTP/1.1 206 "), "{from}-{to}");
+        let (body, next) = rest[head..].split_at(to - from + 1);
+        assert!(body == &zip[from..=to], "{from}-{to}");
+        rest = next;
+    }
+    assert!(rest.starts_with(b"HTTP/1.1 200 "));
+}
+
+#[test]
 fn hostile_a12_ambiguous_framing_is_refused_and_the_connection_closed() {
     let street = Street::open(Config::default());
     for (what, request) in [

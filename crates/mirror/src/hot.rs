@@ -6,7 +6,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::Config;
-use crate::answer::{Answer, Body, CacheOutcome};
+use crate::answer::{Answer, Body, CacheOutcome, Object};
 
 /// What an entry costs beside its body and key: the answer, the entry's place in the cache and the
 /// allocator's rounding, measured once and rounded up.
@@ -22,6 +22,7 @@ pub(crate) struct Hot {
     /// the ledger and the directory.
     files: Cache<Box<str>, Answer>,
     entry_bytes_max: u64,
+    zip_bytes_max: u64,
 }
 
 #[derive(Clone)]
@@ -47,6 +48,7 @@ impl Hot {
             entries: Cache::with_weighter(estimate, config.cache_bytes, Weight),
             files: Cache::new(config.open_files_max),
             entry_bytes_max: config.entry_bytes_max,
+            zip_bytes_max: config.zip_bytes_max,
         }
     }
 
@@ -62,8 +64,8 @@ impl Hot {
     }
 
     /// Whether a body of this size is kept in memory.
-    pub(crate) fn takes(&self, size: u64) -> bool {
-        size <= self.entry_bytes_max
+    pub(crate) fn takes(&self, object: Object, size: u64) -> bool {
+        size <= if object == Object::Zip { self.zip_bytes_max } else { self.entry_bytes_max }
     }
 
     /// Keeps an answer that is not stale: a body in memory if it is small enough, an open file as it is.
@@ -75,7 +77,7 @@ impl Hot {
         }
         let answer = Answer { cache: CacheOutcome::Hit, ..answer.clone() };
         match &answer.body {
-            Body::Bytes(bytes) if self.takes(bytes.len() as u64) => {
+            Body::Bytes(bytes) if self.takes(answer.object, bytes.len() as u64) => {
                 self.entries.insert(path.into_boxed_str(), Entry { answer, fresh_until });
             }
             Body::Bytes(_) => {}
@@ -91,7 +93,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::answer::Object;
 
     fn answer(bytes: usize, object: Object, stale: Option<Duration>) -> Answer {
         Answer {
@@ -128,10 +129,10 @@ mod tests {
     fn stale_and_large_answers_are_not_kept() {
         let hot = memory(1 << 20);
         hot.put("m/@v/list".into(), &answer(40, Object::List, Some(Duration::ZERO)), None);
-        hot.put("m/@v/v1.0.0.zip".into(), &answer((64 << 10) + 1, Object::Zip, None), None);
+        hot.put("m/@v/v1.0.0.zip".into(), &answer((16 << 10) + 1, Object::Zip, None), None);
         assert_eq!(hot.bytes(), 0);
-        hot.put("m/@v/v1.0.1.zip".into(), &answer(64 << 10, Object::Zip, None), None);
-        assert!(hot.bytes() > 64 << 10, "D13: zips up to 64 KiB are");
+        hot.put("m/@v/v1.0.1.zip".into(), &answer(16 << 10, Object::Zip, None), None);
+        assert!(hot.bytes() > 16 << 10, "D13: small zips are");
     }
 
     #[test]

@@ -29,13 +29,21 @@ pub struct Config {
     pub cache_bytes: u64,
     /// The largest body kept in memory. Default 64 KiB.
     pub entry_bytes_max: u64,
-    /// How many larger files stay open for the next caller; each costs a file descriptor. Default 256.
+    /// The largest zip kept in memory. Default 16 KiB: from there on the kernel sends an open file for less than it
+    /// takes to copy the bytes.
+    pub zip_bytes_max: u64,
+    /// How many larger files stay open for the next caller; each costs a file descriptor. Default 512.
     pub open_files_max: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cache_bytes: 24 << 20, entry_bytes_max: 64 << 10, open_files_max: 256 }
+        Self {
+            cache_bytes: 24 << 20,
+            entry_bytes_max: 64 << 10,
+            zip_bytes_max: 16 << 10,
+            open_files_max: 512,
+        }
     }
 }
 
@@ -113,7 +121,7 @@ impl Mirror {
     /// An answer for ever: a small file is read once and kept in memory, a large one is kept open.
     async fn lasting(&self, request: &Request, object: Object, got: Got) -> Result<Answer, Failure> {
         let StoredFile { file, size, etag, time } = got.file;
-        let body = if self.0.hot.takes(size) {
+        let body = if self.0.hot.takes(object, size) {
             let read = tokio::task::spawn_blocking(move || read_whole(&file, size)).await;
             let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
             Body::Bytes(read.map_err(|error| unreadable(request, &error))?)

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use super::gauge::{Gauge, Gauged};
 use super::{Limits, Tls};
 use crate::body::Body;
+use crate::direct::{self, Outlet};
 
 /// What a [`super::Server`] serves: [`crate::Service`] and [`crate::Admin`] are such services.
 ///
@@ -46,7 +47,7 @@ impl<S> Answerer for S where
 }
 
 /// Read and unwritten bytes that hyper may hold for one HTTP/1.1 connection: a head (16 KiB, checked by the
-/// service) fits, and with the smallest piece of a file this is what A24 allows a slow reader to make us hold.
+/// service) fits, and with a piece of a file this is what A24 allows a slow reader to make us hold.
 const BUFFER_MAX_BYTES: usize = 64 << 10;
 /// HTTP/2: the largest frame we send and take, and what we hold for one stream. Measured with `h2load`.
 const FRAME_BYTES: u32 = 64 << 10;
@@ -68,17 +69,24 @@ impl<S: Answerer> Connection<S> {
     pub(super) async fn serve(self, stream: TcpStream) {
         // A refusal here only costs latency.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.tls.clone() else { return self.http1(stream).await };
+        let Some(tls) = self.tls.clone() else {
+            let (stream, outlet) = direct::open(stream);
+            return self.http1(stream, outlet).await;
+        };
         let handshake = tokio::time::timeout(self.limits.handshake, tls.acceptor().accept(stream));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.http2(stream).await;
         } else {
-            self.http1(stream).await;
+            self.http1(stream, None).await;
         }
     }
 
-    async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
+    async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: T,
+        outlet: Option<Outlet>,
+    ) {
         let Self { service, gauge, .. } = self;
         let io = TokioIo::new(Gauged::with_lines(stream, Arc::clone(&gauge)));
         let connection = http1::Builder::new()
@@ -86,7 +94,7 @@ impl<S: Answerer> Connection<S> {
             .header_read_timeout(None) // the sweeper keeps this rule
             .max_buf_size(BUFFER_MAX_BYTES)
             // Never `pipeline_flush`: it would copy every body into one buffer.
-            .serve_connection(io, OneByOne { service, gauge: Arc::clone(&gauge) });
+            .serve_connection(io, OneByOne { service, gauge: Arc::clone(&gauge), outlet });
         drive(connection, &gauge, http1::Connection::graceful_shutdown).await;
     }
 
@@ -128,6 +136,7 @@ async fn drive<C: Future>(connection: C, gauge: &Gauge, stop: impl Fn(Pin<&mut C
 struct OneByOne<S> {
     service: S,
     gauge: Arc<Gauge>,
+    outlet: Option<Outlet>,
 }
 
 impl<S: Answerer> Service<Request<Incoming>> for OneByOne<S> {
@@ -137,23 +146,31 @@ impl<S: Answerer> Service<Request<Incoming>> for OneByOne<S> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.gauge.asked();
-        Noted { answer: self.service.call(request), gauge: Arc::clone(&self.gauge) }
+        Noted {
+            answer: self.service.call(request),
+            gauge: Arc::clone(&self.gauge),
+            outlet: self.outlet.clone(),
+        }
     }
 }
 
-/// An answer whose coming is noted.
+/// An answer whose coming is noted, and whose file takes the short way out.
 struct Noted<F> {
     answer: F,
     gauge: Arc<Gauge>,
+    outlet: Option<Outlet>,
 }
 
-impl<F: Future + Unpin> Future for Noted<F> {
+impl<F: Future<Output = Result<Response<Body>, Infallible>> + Unpin> Future for Noted<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        let Ok(mut answer) = ready!(Pin::new(&mut self.answer).poll(cx));
         self.gauge.answered();
-        Poll::Ready(answer)
+        if let Some(outlet) = self.outlet.take() {
+            answer.body_mut().leave_through(outlet);
+        }
+        Poll::Ready(Ok(answer))
     }
 }
 
