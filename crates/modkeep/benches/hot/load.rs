@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+/// An answer whose head is less than a thousandth of it.
+const LARGE_BYTES: usize = 500_000;
+
 /// One kind of load.
 pub(crate) struct Load<'a> {
     pub(crate) path: &'a str,
@@ -28,8 +31,13 @@ impl Load<'_> {
         let told = wrk(self.connections, self.seconds, &[], &format!("{base}{}", self.path));
         let spent = cpu() - before;
         assert!(!told.contains("Non-2xx"), "{told}");
-        // Of large answers many are under way when the round ends: bytes count, not the completed ones.
-        let requests = number(&told, " requests in").max(bytes_read(&told) / self.bytes as f64);
+        // Of large answers many are under way when the round ends: bytes count, not the completed ones. Of small ones
+        // the heads would count for more than the bodies.
+        let requests = if self.bytes < LARGE_BYTES {
+            number(&told, " requests in")
+        } else {
+            bytes_read(&told) / self.bytes as f64
+        };
         Sample {
             cpu_micros: spent * 1e6 / requests,
             per_second: requests / f64::from(self.seconds),
