@@ -19,6 +19,9 @@ const LUCK: u32 = 3;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause: a server that comes back is noticed within 10 s.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Requests that may go out together with a probe after failures. What a client asks may take several at once (a zip
+/// and the lookup of its sum at the same host); if one alone passed, the refusal of the others would end it, each time.
+const COMPANIONS: u32 = 3;
 
 /// The memory of one host.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct Backoff {
     throttle: Option<Throttle>,
     failures: u32,
     paused_until: Option<Instant>,
+    /// How many more may go out although the pause goes on.
+    companions: u32,
 }
 
 #[derive(Debug)]
@@ -54,8 +59,11 @@ impl Backoff {
         }
         if let Some(throttle) = self.throttle.as_mut().filter(|throttle| throttle.until > now) {
             throttle.next_probe = now + PROBE_EVERY;
+        } else if self.paused_until.is_some_and(|until| until > now) {
+            self.companions = self.companions.saturating_sub(1);
         } else if self.paused_until.is_some() {
             self.paused_until = Some(now + pause(self.failures, jitter));
+            self.companions = COMPANIONS;
         }
         Ok(())
     }
@@ -66,7 +74,7 @@ impl Backoff {
             let next = throttle.next_probe.min(throttle.until);
             return (next > now).then(|| Wait::Throttled(next - now));
         }
-        let until = self.paused_until.filter(|until| *until > now)?;
+        let until = self.paused_until.filter(|until| *until > now && self.companions == 0)?;
         Some(Wait::Failing { failures: self.failures, wait: until - now })
     }
 
@@ -81,6 +89,7 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= LUCK {
             self.paused_until = Some(now + pause(self.failures, jitter));
+            self.companions = 0;
         }
     }
 
@@ -161,7 +170,13 @@ mod tests {
             assert_eq!(host.admit(start, 1.0), Err(Wait::Failing { failures, wait: secs(wait) }));
         }
         assert_eq!(host.admit(start + secs(10), 1.0), Ok(()), "a probe");
-        assert!(host.admit(start + secs(10), 1.0).is_err(), "one probe, not a herd");
+        for _ in 0..COMPANIONS {
+            assert_eq!(host.admit(start + secs(10), 1.0), Ok(()), "what belongs to it goes with it");
+        }
+        assert!(host.admit(start + secs(10), 1.0).is_err(), "a probe, not a herd");
+        assert_eq!(host.admit(start + secs(20), 1.0), Ok(()), "the next probe");
+        host.failed(start + secs(20), 1.0);
+        assert!(host.admit(start + secs(20), 1.0).is_err(), "a probe that fails ends it for its companions");
         host.succeeded(start + secs(10));
         assert_eq!(host.admit(start + secs(10), 1.0), Ok(()));
         assert!(host.is_calm(start));
