@@ -47,7 +47,10 @@ fn mirrored(fixtures: &Path) -> (Upstream, Setup) {
     let through = format!("{SUM_GOLANG_ORG} {}/sumdb/sum.golang.org", upstream.url());
     let setup = Setup::new(MODKEEP)
         .with("MODKEEP_ORIGIN_UPSTREAM", &upstream.url())
-        .with("MODKEEP_VERIFY_LOG", &through);
+        .with("MODKEEP_VERIFY_LOG", &through)
+        // This closed world denies @latest where it holds no zip, which the public mirror never does; with the
+        // upstream gone, that no must outlive the rest of the test.
+        .with("MODKEEP_ORIGIN_ABSENT_TTL", "1h");
     (upstream, setup)
 }
 
