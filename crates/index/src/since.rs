@@ -20,15 +20,9 @@ impl Since {
         if let Some(reason) = misshapen(text.as_bytes()) {
             return Err(IndexError::Since { reason });
         }
-        let moment: Timestamp = text
-            .parse()
+        let moment = modkeep_module::info::Timestamp::parse(text)
             .map_err(|_| IndexError::Since { reason: "there is no such date, time or offset" })?;
-        let micros = moment.as_microsecond();
-        Ok(Self(if moment.subsec_nanosecond().rem_euclid(1000) > 0 {
-            micros + i64::from(moment.as_nanosecond() >= 0)
-        } else {
-            micros
-        }))
+        Ok(Self(moment.secs * 1_000_000 + i64::from(moment.nanos.div_ceil(1000))))
     }
 
     /// Microseconds since 1970-01-01 UTC.
@@ -92,6 +86,7 @@ mod tests {
             ("1970-01-01T00:00:00.000001001Z", 2),
             ("1970-01-01T02:00:00+02:00", 0),
             ("1969-12-31T22:00:00-02:00", 0),
+            ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
             ("1969-12-31T23:59:59.999999Z", -1),
             ("1969-12-31T23:59:59.9999995Z", 0),
             ("2026-11-21T10:00:00.123456Z", 1_795_255_200_123_456),

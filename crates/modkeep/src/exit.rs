@@ -10,6 +10,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// Something failed that none of the others says better.
     Failed = 1,
+    /// The command line is wrong; the argument parser uses the same number.
+    Usage = 2,
     /// Some of it was done, some was not.
     Partly = 3,
     /// Nobody we may ask has it.

@@ -23,7 +23,9 @@ pub(super) fn init(output: &Output) -> Exit {
 
 pub(super) fn run(command: &ConfigCommand, effective: &Effective, output: &Output) -> Exit {
     match command {
-        ConfigCommand::Show { .. } if output.is_json() => output.raw(&format!("{}\n", effective.json())),
+        ConfigCommand::Show { changed } if output.is_json() => {
+            output.raw(&format!("{}\n", effective.json(*changed)));
+        }
         ConfigCommand::Show { changed } => output.raw(&effective.show(*changed)),
         // Reaching this place means that every layer was read; what binds it to the world is checked by wiring.
         ConfigCommand::Init | ConfigCommand::Check => match crate::wiring::check(effective) {

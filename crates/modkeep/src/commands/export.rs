@@ -24,8 +24,14 @@ pub(super) fn run(export: &Export, effective: &Effective, output: &Output) -> Re
     let totals = runtime()?.block_on(walk(&store, &tree, wanted.as_ref(), output))?;
     output.summary(
         || format!("{} versions of {} modules in {}", totals.versions, totals.modules, export.out.display()),
-        serde_json::json!({ "modules": totals.modules, "versions": totals.versions, "bytes": totals.bytes }),
+        serde_json::json!({ "modules": totals.modules, "versions": totals.versions, "bytes": totals.bytes, "left_out": totals.left_out }),
     );
+    if totals.left_out > 0 {
+        output.notice(&format!(
+            "{} left out: their go.mod is not kept; \"modkeep get\" completes them",
+            totals.left_out
+        ));
+    }
     Ok(Exit::Done)
 }
 
@@ -47,6 +53,8 @@ fn named_by(path: &Path) -> Result<Wanted, Failed> {
 struct Totals {
     modules: u64,
     versions: u64,
+    /// Versions whose go.mod nobody ever asked for: without it no go command can use them.
+    left_out: u64,
     bytes: u64,
 }
 
@@ -82,11 +90,12 @@ async fn export_module(
     let (mut known, mut listed) = (Vec::new(), Vec::new());
     for record in versions {
         let Ok(version) = ModuleVersion::new(module.clone(), record.version.clone()) else { continue };
+        if !record.has(FileKind::Mod) {
+            totals.left_out += 1;
+            continue;
+        }
         for kind in FileKind::ALL {
             totals.bytes += export_file(store, tree, &version, kind).await?;
-        }
-        if !record.has(FileKind::Mod) {
-            continue;
         }
         known.push(record.version.clone());
         totals.versions += 1;

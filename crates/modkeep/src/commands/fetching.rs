@@ -51,7 +51,7 @@ pub(super) enum Wanted {
 impl Wish {
     /// Reads `module@version`, `module@query` or `module@latest`; a bare module means its latest version.
     pub(super) fn parse(text: &str) -> Result<Self, Failed> {
-        let wrong = |reason: String| Failed::new(Exit::Failed, format!("{text:?}: {reason}"));
+        let wrong = |reason: String| Failed::new(Exit::Usage, format!("{text:?}: {reason}"));
         let (path, version) = text.split_once('@').unwrap_or((text, "latest"));
         let path = ModulePath::parse(path).map_err(|error| wrong(error.to_string()))?;
         let version = match version {
@@ -90,7 +90,7 @@ pub(super) fn run(
         let sources = Sources::of(effective)?;
         if let Some(server) = &how.server {
             let base = Url::parse(server)
-                .map_err(|error| Failed::new(Exit::Failed, format!("{server}: {error}")))?;
+                .map_err(|error| Failed::new(Exit::Usage, format!("--server {server}: {error}")))?;
             let egress = crate::wiring::egress(effective, &sources, std::slice::from_ref(&base))?;
             return Ok(grant_all(wishes, how.jobs, Via::Server { egress, base }, output).await);
         }

@@ -104,7 +104,7 @@ fn open_read_only(effective: &Effective) -> Result<Store, Failed> {
 
 /// `module@version` as it stands in arguments and lists: a canonical version that fits the path.
 fn module_version(text: &str) -> Result<ModuleVersion, Failed> {
-    let wrong = |reason: String| Failed::new(Exit::Failed, format!("{text:?}: {reason}"));
+    let wrong = |reason: String| Failed::new(Exit::Usage, format!("{text:?}: {reason}"));
     let (path, version) =
         text.split_once('@').ok_or_else(|| wrong("write it as module@version".to_owned()))?;
     let path = ModulePath::parse(path).map_err(|error| wrong(error.to_string()))?;

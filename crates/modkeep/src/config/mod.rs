@@ -197,13 +197,14 @@ impl Effective {
     /// The values in force as TOML, each with the place it came from; credentials in URLs are masked (M04).
     pub(crate) fn show(&self, changed_only: bool) -> String {
         // Writing to a string cannot fail.
-        let mut out = String::new();
+        let (mut out, defaults) = (String::new(), default_table());
         for (section, keys) in &self.table {
             let Some(keys) = keys.as_table() else { continue };
             let mut lines = String::new();
             for (key, value) in keys {
                 let place = self.places.get(&format!("{section}.{key}"));
-                if changed_only && place.is_none() {
+                let is_default = defaults.get(section).and_then(|keys| keys.get(key)) == Some(value);
+                if changed_only && is_default {
                     continue;
                 }
                 let note = place.map(|place| format!("  # {place}")).unwrap_or_default();
@@ -217,8 +218,8 @@ impl Effective {
     }
 
     /// The values in force as one JSON document, credentials masked.
-    pub(crate) fn json(&self) -> serde_json::Value {
-        let text = self.show(false);
+    pub(crate) fn json(&self, changed_only: bool) -> serde_json::Value {
+        let text = self.show(changed_only);
         let table: toml::Table = toml::from_str(&text).unwrap_or_default();
         serde_json::to_value(table).unwrap_or_default()
     }
@@ -310,7 +311,8 @@ mod tests {
     fn a_later_layer_wins_and_its_place_is_known() {
         let effective = laid(&[("server.hold", "5s"), ("server.hold", "7s")]).unwrap();
         assert_eq!(effective.config.server.hold.0.as_secs(), 7);
-        assert!(effective.show(true).contains("hold = \"7s\"  # --hold"), "{}", effective.show(true));
+        let same = laid(&[("server.hold", "7s"), ("server.drain", "30s")]).unwrap();
+        assert_eq!(same.show(true), "[server]\nhold = \"7s\"  # --hold\n");
     }
 
     #[test]
