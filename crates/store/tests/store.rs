@@ -402,3 +402,17 @@ fn the_reserve_is_kept_free() {
     assert!(matches!(store.is_writable(), Err(Error::DiskFull { .. })));
     assert!(store.space().unwrap().total > 0);
 }
+
+#[test]
+fn a_directory_below_a_dangling_link_is_an_error_and_no_endless_descent() {
+    let folder = new_folder();
+    let link = folder.path().join("dangling");
+    std::os::unix::fs::symlink(folder.path().join("nowhere/data"), &link).unwrap();
+    for path in [link.join("x"), link.join("x/y"), "/proc/x".into()] {
+        let refused = Store::open(config(&path), Arc::new(SystemClock)).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, Error::Io { doing: "make", .. }), "{refused}");
+        assert!(refused.to_string().contains("nothing can be made in it"), "{refused}");
+    }
+    let deep = folder.path().join("a/b/c");
+    Store::open(config(&deep), Arc::new(SystemClock)).unwrap();
+}

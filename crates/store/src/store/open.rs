@@ -106,7 +106,12 @@ fn make_all(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().ok_or_else(|| Error::io("make", path, error))?;
             make_all(disk, parent)?;
-            make_all(disk, path)
+            // Asked once more and no oftener: below a dangling symbolic link, or in /proc, nothing can ever be made.
+            disk.make_dir(path).map_err(|error| {
+                let text = format!("{error}; {} is there, but nothing can be made in it", parent.display());
+                Error::io("make", path, io::Error::new(error.kind(), text))
+            })?;
+            disk.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))
         }
         // A read-only file system answers so even for a directory that exists.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && disk.stat(path).is_ok() => Ok(()),
