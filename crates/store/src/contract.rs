@@ -285,6 +285,13 @@ fn foreign_files_are_recorded_once(ledger: &dyn Ledger) {
     assert_eq!(ledger.walk_foreign(None, 1).unwrap(), [row("tile/8/0/000", 2)]);
     let rest = ledger.walk_foreign(Some(("sum.example.org", "tile/8/0/000")), 9).unwrap();
     assert_eq!(rest, [row("tile/8/0/001", 1)]);
+    let widths = [row("tile/8/0/002.p/24", 4), row("tile/8/0/002.p/7", 5)];
+    ledger.put_foreign(widths.to_vec()).unwrap();
+    ledger.put_foreign(vec![row("tile/8/0/002", 6), row("tile/8/0/002.p0", 7)]).unwrap();
+    assert_eq!(ledger.foreign_in("sum.example.org", "tile/8/0/002.p", 9).unwrap(), widths);
+    assert_eq!(ledger.foreign_in("sum.example.org", "tile/8/0/002.p", 1).unwrap(), widths[..1]);
+    assert_eq!(ledger.foreign_in("sum.example.com", "tile/8/0/002.p", 9).unwrap(), []);
+    assert_eq!(ledger.foreign_in("sum.example.org", "tile/8/0/%", 9).unwrap(), []);
     ledger.forget_foreign("sum.example.org", "tile/8/0/001").unwrap();
     assert_eq!(ledger.foreign("sum.example.org", "tile/8/0/001").unwrap(), None);
 }

@@ -12,6 +12,9 @@ use crate::ledger::ForeignFile;
 use crate::name::{BlobName, Sha256Sum};
 use crate::store::{Inner, blocking};
 
+/// How many paths one listing names: more than the 255 widths of a partial tile, which it is for.
+const LIST_MAX: u32 = 1000;
+
 /// The memory of one foreign checksum database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Foreign {
@@ -56,6 +59,18 @@ impl Foreign {
     pub async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         let (this, path) = (self.clone(), path.to_owned());
         blocking(move || this.read(&path)).await
+    }
+
+    /// The paths of the files kept in a folder and below it, as in `tile/8/0/003.p`; in order, at most 1,000.
+    ///
+    /// Cancel safe.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let (this, folder) = (self.clone(), folder.to_owned());
+        blocking(move || {
+            let rows = this.inner.ledger.foreign_in(&this.database, &folder, LIST_MAX)?;
+            Ok(rows.into_iter().map(|row| row.path).collect())
+        })
+        .await
     }
 
     /// Keeps files that the caller has authenticated, by path. What is kept already stays as it is.

@@ -309,6 +309,8 @@ pub trait Ledger: Send + Sync + Debug {
     fn save_head(&self, database: &str, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, Error>;
     /// A file of a foreign checksum database.
     fn foreign(&self, database: &str, path: &str) -> Result<Option<ForeignFile>, Error>;
+    /// The files of a foreign checksum database in one folder and those below it, by path; at most `limit`.
+    fn foreign_in(&self, database: &str, folder: &str, limit: u32) -> Result<Vec<ForeignFile>, Error>;
     /// Records durable files; one that is recorded already stays as it is.
     fn put_foreign(&self, files: Vec<ForeignFile>) -> Result<(), Error>;
     /// Forgets a file, so that it may be fetched again.

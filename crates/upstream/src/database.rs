@@ -306,8 +306,25 @@ impl Database {
         if tile.is_full() || tile.is_data() {
             return Ok(None);
         }
-        let full = self.0.foreign.get(&tile.full().path()).await.map_err(DatabaseError::Store)?;
-        Ok(full.and_then(|bytes| bytes.get(..tile.width() as usize * 32).map(<[u8]>::to_vec)))
+        let mut wider = vec![tile.full()];
+        wider
+            .extend(self.stored_widths(tile).await?.into_iter().filter(|other| other.width() > tile.width()));
+        // The narrowest first. A damaged one is as good as none (R13); the next may be whole.
+        wider.sort_unstable_by_key(Tile::width);
+        for other in wider {
+            let stored = self.0.foreign.get(&other.path()).await.map_err(DatabaseError::Store)?;
+            if let Some(front) = stored.as_deref().and_then(|bytes| bytes.get(..tile.width() as usize * 32)) {
+                return Ok(Some(front.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The partial tiles in the store at the place of this one.
+    async fn stored_widths(&self, tile: &Tile) -> Result<Vec<Tile>, DatabaseError> {
+        let folder = format!("{}.p", tile.full().path());
+        let paths = self.0.foreign.list(&folder).await.map_err(DatabaseError::Store)?;
+        Ok(paths.iter().filter_map(|path| Tile::parse(path).ok()).collect())
     }
 
     /// Proves a record under the head that came with it, from the store alone; `None` if something is

@@ -374,6 +374,34 @@ async fn a_missing_partial_tile_is_cut_from_the_full_one() {
     assert_eq!(database.relay_tile(&tile("tile/8/0/001.p/46")).await.unwrap().len(), 46 * 32);
 }
 
+/// A4: what the store holds it answers, in every width that it can cut, after a restart and without the database.
+#[tokio::test]
+async fn a_missing_partial_tile_is_cut_from_a_wider_partial_one() {
+    let (server, disk) = (server(), Disk::new());
+    let database = direct(&server, &disk);
+    database.relay_latest().await.unwrap();
+    let wide = database.relay_tile(&tile("tile/8/0/001.p/46")).await.unwrap();
+    let narrow = database.relay_tile(&tile("tile/8/0/001.p/40")).await.unwrap();
+    assert_eq!(narrow, wide[..40 * 32]);
+    // As another process kept it, under a head between the two.
+    let foreign = disk.store.foreign(LOG).unwrap();
+    foreign.put(vec![("tile/8/0/001.p/9".to_owned(), wide[..9 * 32].to_vec())]).await.unwrap();
+    drop(database);
+    server.forget();
+
+    let restarted = direct(&server, &disk);
+    for width in [1, 9, 24, 40, 41, 46_usize] {
+        let path = format!("tile/8/0/001.p/{width}");
+        let front = restarted.cached_tile(&tile(&path)).await.unwrap();
+        assert_eq!(front.as_deref(), Some(&wide[..width * 32]), "{path}");
+        assert_eq!(restarted.relay_tile(&tile(&path)).await.unwrap(), wide[..width * 32], "{path}");
+    }
+    for path in ["tile/8/0/001.p/47", "tile/8/0/001", "tile/8/0/002.p/1", "tile/8/data/001.p/24"] {
+        assert_eq!(restarted.cached_tile(&tile(path)).await.unwrap(), None, "{path}");
+    }
+    assert!(server.seen().is_empty(), "{:?}", server.seen());
+}
+
 #[tokio::test]
 async fn asked_for_nothing_the_store_answers_or_says_no() {
     let (server, disk) = (server(), Disk::new());

@@ -590,6 +590,14 @@ impl Ledger for SqliteLedger {
         self.readers.run(|connection| one(connection, sql, params![database, path], foreign_file))
     }
 
+    fn foreign_in(&self, database: &str, folder: &str, limit: u32) -> Result<Vec<ForeignFile>, Error> {
+        // All that begins with `folder/`: '0' is the byte after '/', and paths compare as bytes.
+        let sql = "SELECT d.name, f.path, f.size, f.sha256 FROM databases d JOIN foreign_files f \
+            ON f.database = d.id WHERE d.name = ?1 AND f.path > ?2 || '/' AND f.path < ?2 || '0' \
+            ORDER BY f.path LIMIT ?3";
+        self.readers.run(|connection| rows(connection, sql, params![database, folder, limit], foreign_file))
+    }
+
     fn put_foreign(&self, files: Vec<ForeignFile>) -> Result<(), Error> {
         self.write(move |connection| {
             let sql = "INSERT INTO foreign_files (database, path, size, sha256) VALUES (?1, ?2, ?3, ?4) \
