@@ -18,10 +18,17 @@ use crate::{Fetch, FreshAnswer, How, said};
 impl Fetch {
     /// Answers a question whose answer changes with time.
     pub(crate) async fn answer(&self, question: Changing, reach: Reach) -> Result<FreshAnswer, Failure> {
-        if reach == Reach::MayFetch {
-            self.recall(&question)?;
+        let remembered = if reach == Reach::MayFetch { self.recall(&question) } else { Ok(()) };
+        if let Err(failure) = &remembered
+            && !failure.yields_to_stored()
+        {
+            return Err(failure.clone()); // the most frequent answer there is: the store is not even asked (R23)
         }
         let stored = self.stored_answer(&question).await?;
+        if let Err(failure) = remembered {
+            let stand_in = self.stand_in(&question, stored).await?;
+            return stand_in.map(|stand_in| self.stale(&question, stand_in)).ok_or(failure);
+        }
         let subject = question.subject();
         if let Err(why) = self.door(&subject, reach) {
             return match self.answer_here(&question, stored).await? {
@@ -64,7 +71,9 @@ impl Fetch {
         let patience = if stand_in.is_some() { config.hold_with_stand_in } else { config.hold };
         match (self.fly(question, patience).await, stand_in) {
             (Ok(answer), _) => Ok(self.fresh(answer, How::Fetched)),
-            (Err(failure), Some(stand_in)) if failure.is_trouble() => Ok(self.stale(question, stand_in)),
+            (Err(failure), Some(stand_in)) if failure.yields_to_stored() => {
+                Ok(self.stale(question, stand_in))
+            }
             (Err(failure), _) => Err(failure),
         }
     }

@@ -96,7 +96,8 @@ impl Fetch {
     }
 
     /// The info of the latest of `tagged` (P-40 to P-42); without any, the last answer's, else that of the
-    /// newest pseudo-version here.
+    /// newest pseudo-version here. Of a module of which nothing can be downloaded, the latest version that is
+    /// known: the go command asks for it while it lists a build's modules, and needs no zip of them.
     async fn latest_of(
         &self,
         module: &ModulePath,
@@ -120,8 +121,8 @@ impl Fetch {
             (Some(picked), Some((info, last))) if *info.version() == picked => Ok(Some(last.bytes.clone())),
             (Some(picked), _) => self.info_here(module, &picked, records).await.map(Some),
             (None, Some((_, last))) => Ok(Some(last.bytes.clone())),
-            (None, None) => match tip(records) {
-                Some(tip) => self.info_here(module, &tip, records).await.map(Some),
+            (None, None) => match tip(records).or_else(|| latest_known(records)) {
+                Some(version) => self.info_here(module, &version, records).await.map(Some),
                 None => Ok(None),
             },
         }
@@ -183,23 +184,41 @@ fn computed(bytes: Vec<u8>, checked_at: std::time::SystemTime) -> Arc<StoredAnsw
     Arc::new(StoredAnswer { bytes, checked_at, source: COMPUTED.to_owned(), validator: None })
 }
 
-/// When we last heard of the module: from a source, or by storing a whole version of it. `None` when neither.
+/// When we last heard of the module: from a source, or by storing some of it. `None` when neither.
 fn last_known(stored: Option<&StoredAnswer>, records: &[VersionRecord]) -> Option<std::time::SystemTime> {
     let heard = stored.map(|stored| stored.checked_at);
-    heard.or_else(|| records.iter().filter_map(|record| record.zip_at).max())
+    heard.or_else(|| records.iter().map(|record| record.zip_at.unwrap_or(record.first_seen)).max())
 }
 
 /// The tagged versions that can be served whole, ascending: a list must not name what nobody can download.
 fn tagged(records: &[VersionRecord]) -> Vec<Version> {
-    let whole = records.iter().filter(|record| record.has(FileKind::Zip) && !record.version.is_pseudo());
+    let whole = records.iter().filter(|record| is_whole(record) && !record.version.is_pseudo());
     let ordered: BTreeSet<Version> = whole.map(|record| record.version.clone()).collect();
     ordered.into_iter().collect()
 }
 
 /// The newest pseudo-version that can be served whole: the nearest thing to the tip of the default branch.
 fn tip(records: &[VersionRecord]) -> Option<Version> {
-    let whole = records.iter().filter(|record| record.has(FileKind::Zip) && record.version.is_pseudo());
+    newest_pseudo(records.iter().filter(|record| is_whole(record)))
+}
+
+/// The latest version of which the `.mod` or the `.info` is here: release, pre-release, pseudo-version (P-40, P-42).
+fn latest_known(records: &[VersionRecord]) -> Option<Version> {
+    let known = || records.iter().filter(|record| record.has(FileKind::Mod) || record.has(FileKind::Info));
+    let tagged = known().map(|record| &record.version).filter(|version| !version.is_pseudo());
+    let tagged: BTreeSet<Version> = tagged.cloned().collect();
+    let tagged: Vec<Version> = tagged.into_iter().collect();
+    latest::pick(&tagged, &|_| false).or_else(|| newest_pseudo(known()))
+}
+
+fn newest_pseudo<'a>(records: impl Iterator<Item = &'a VersionRecord>) -> Option<Version> {
+    let pseudo = records.filter(|record| record.version.is_pseudo());
     let newest =
-        whole.max_by_key(|record| (record.time.map(|time| (time.secs, time.nanos)), record.version.clone()));
+        pseudo.max_by_key(|record| (record.time.map(|time| (time.secs, time.nanos)), record.version.clone()));
     newest.map(|record| record.version.clone())
+}
+
+/// Whether the go command can use the version from here alone: it asks for the `.mod` before the zip.
+fn is_whole(record: &VersionRecord) -> bool {
+    record.has(FileKind::Mod) && record.has(FileKind::Zip)
 }

@@ -139,11 +139,14 @@ pub enum Failure {
         /// What was wrong.
         reason: Arc<str>,
     },
-    /// Larger than the go command accepts.
-    #[error("{subject}: larger than {limit} bytes")]
+    /// A zip whose source declares more bytes than the go command accepts (F31). A source that only goes on sending,
+    /// and whatever else is too large, is a [`BadAnswer`](Self::BadAnswer).
+    #[error("{subject}: {size} bytes, more than {limit}")]
     TooLarge {
         /// What was asked.
         subject: Subject,
+        /// The declared size in bytes.
+        size: u64,
         /// The limit in bytes.
         limit: u64,
     },
@@ -305,20 +308,10 @@ impl Failure {
         matches!(self, Self::NoSuchVersion { .. } | Self::NoSuchModule { .. })
     }
 
-    /// Whether the outside is away or busy, so that what is stored may answer in its place (P-26).
-    pub fn is_trouble(&self) -> bool {
-        matches!(
-            self,
-            Self::OriginDown { .. }
-                | Self::OriginLimit { .. }
-                | Self::BadAnswer { .. }
-                | Self::Busy { .. }
-                | Self::StillFetching { .. }
-                | Self::Storage { .. }
-                | Self::Stopping { .. }
-                | Self::Internal { .. }
-                | Self::Offline { .. }
-        )
+    /// Whether what is stored may answer in its place: whatever is not the authority's own "not there" (P-26, R22).
+    /// The directory of an enclosing module is our own guess while the sources are away.
+    pub fn yields_to_stored(&self) -> bool {
+        !self.is_absence() || matches!(self, Self::NoSuchModule { why: Absent::DirectoryOf(_), .. })
     }
 
     /// Whether asking again soon would give the same answer, so that it may be remembered for a short while (P-78).

@@ -186,7 +186,7 @@ impl Fetch {
         let scratch = upstream
             .zip(of, scratch)
             .await
-            .map_err(|error| said::by_upstream(subject.clone(), upstream.name(), error))?;
+            .map_err(|error| said::by_upstream_of_zip(subject.clone(), upstream.name(), error))?;
         let version = of.clone();
         match blocking(&subject, move || FetchedZip::read(scratch, &version)).await? {
             Ok(zip) => Ok(zip),
@@ -246,11 +246,9 @@ impl Fetch {
                 return Err(said::by_store(subject, &error));
             }
         }
-        if kind == Kind::Zip {
-            // A module that its source denied a moment ago has a version now that can be listed.
-            self.0.answers.forgive(&Changing::List(of.path().clone()));
-            self.0.answers.forgive(&Changing::Latest(of.path().clone()));
-        }
+        // A module that its source denied a moment ago has a version now.
+        self.0.answers.forgive(&Changing::List(of.path().clone()));
+        self.0.answers.forgive(&Changing::Latest(of.path().clone()));
         self.tell(&Event::Fetched {
             subject: &subject,
             kind,

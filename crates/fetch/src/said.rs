@@ -37,8 +37,22 @@ pub(crate) fn by_upstream(subject: Subject, name: &str, error: UpstreamError) ->
         UpstreamError::Throttled { retry_after, .. } => Failure::OriginLimit { subject, host, retry_after },
         UpstreamError::Busy { retry_after, .. } => Failure::Busy { subject, retry_after },
         UpstreamError::Malformed { what, .. } => nonsense(subject, name, &what),
-        UpstreamError::TooLarge { limit, .. } => Failure::TooLarge { subject, limit },
+        // Nothing is known of the thing itself: the source lies or does not end (H04, G08, R22).
+        UpstreamError::TooLarge { limit, .. } => {
+            nonsense(subject, name, &format!("more than {limit} bytes, which such an answer never has"))
+        }
         UpstreamError::Store(error) => by_store(subject, &error),
+    }
+}
+
+/// A source's error about a zip. Only here a declared size says something about the module: the go command, and so
+/// every proxy, refuses it for ever (F31).
+pub(crate) fn by_upstream_of_zip(subject: Subject, name: &str, error: UpstreamError) -> Failure {
+    match error {
+        UpstreamError::TooLarge { limit, declared: Some(size), .. } if size > limit => {
+            Failure::TooLarge { subject, size, limit }
+        }
+        error => by_upstream(subject, name, error),
     }
 }
 
@@ -108,8 +122,35 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
 pub(crate) fn by_zip(subject: Subject, name: &str, error: &ZipError) -> Failure {
     match error {
         ZipError::Read(_) => Failure::Storage { subject, reason: harmless(&error.to_string()) },
-        ZipError::TooLarge { limit, .. } => Failure::TooLarge { subject, limit: *limit },
         ZipError::Structure(_) => nonsense(subject, name, &error.to_string()),
-        ZipError::Entry { .. } => Failure::BadContent { subject, reason: harmless(&error.to_string()) },
+        ZipError::TooLarge { .. } | ZipError::Entry { .. } => {
+            Failure::BadContent { subject, reason: harmless(&error.to_string()) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modkeep_module::ModulePath;
+
+    use super::*;
+
+    fn too_large(declared: Option<u64>) -> UpstreamError {
+        UpstreamError::TooLarge { source_name: "liar".into(), limit: 500 << 20, declared }
+    }
+
+    #[test]
+    fn hostile_f31_only_a_declared_size_makes_a_zip_too_large_for_ever() {
+        let subject = || Subject::module(&ModulePath::parse("example.com/m").unwrap());
+        let declared = by_upstream_of_zip(subject(), "liar", too_large(Some(501 << 20)));
+        let real = matches!(&declared, Failure::TooLarge { size, limit, .. } if (size >> 20, limit >> 20) == (501, 500));
+        assert!(real && declared.is_lasting(), "{declared}");
+        for trouble in [
+            by_upstream_of_zip(subject(), "liar", too_large(None)),
+            by_upstream(subject(), "liar", too_large(None)),
+            by_upstream(subject(), "liar", too_large(Some(501 << 20))),
+        ] {
+            assert!(matches!(trouble, Failure::BadAnswer { .. }) && !trouble.is_lasting(), "{trouble}");
+        }
     }
 }

@@ -245,11 +245,10 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and(reason.to_string())
                 .and("Only the module's author can fix this, with a new version.")
         }
-        Failure::TooLarge { subject, limit } => Words::new(format!(
-            "{}: larger than the {} MiB that the go command accepts, so no proxy can serve it.",
-            name(subject),
-            limit >> 20
-        )),
+        Failure::TooLarge { subject, size, limit } => {
+            Words::new(format!("{}: no proxy can serve its zip.", name(subject)))
+                .and(format!("It has {size} bytes; the go command accepts at most {limit}."))
+        }
         _ => words_of_trouble(failure, request),
     }
 }
@@ -565,7 +564,7 @@ mod tests {
                 source_name: host.clone(),
                 reason: reason.clone(),
             },
-            Failure::TooLarge { subject: subject.clone(), limit: 500 << 20 },
+            Failure::TooLarge { subject: subject.clone(), size: 600 << 20, limit: 500 << 20 },
             Failure::OriginDown {
                 subject: subject.clone(),
                 host: host.clone(),

@@ -183,3 +183,63 @@ async fn a_package_directory_is_no_module_while_the_source_is_away() {
     let beside = rig.list("example.com/aviary/nest", Reach::MayFetch).await.unwrap_err();
     assert!(matches!(beside, Failure::OriginDown { .. }), "{beside}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_answer_stands_in_for_whatever_the_authority_did_not_deny() {
+    for fault in [Fault::Endless, Fault::LoginPage, Fault::Status(403), Fault::Status(500), Fault::Hangup] {
+        let rig = rig();
+        let listed = rig.list(names::LOWER, Reach::MayFetch).await.unwrap();
+        let latest = rig.latest(names::LOWER, Reach::MayFetch).await.unwrap();
+        rig.server().fault("reeds/", fault.clone());
+        rig.clock.advance(Duration::from_mins(11));
+        for _ in 0..2 {
+            assert_eq!(rig.list(names::LOWER, Reach::MayFetch).await.unwrap(), listed, "R22: {fault:?}");
+            assert_eq!(rig.latest(names::LOWER, Reach::MayFetch).await.unwrap(), latest, "P-26: {fault:?}");
+        }
+    }
+}
+
+/// `go list -m -u all` asks about modules of which a build needs the `.mod` alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_upstream_gone_the_latest_of_a_module_without_zips_is_known() {
+    let mut rig = rig();
+    for version in ["v1.0.0", "v1.0.1"] {
+        rig.fetch.go_mod(&at(names::LOWER, version), Reach::MayFetch).await.unwrap();
+    }
+    rig.fetch.info(&at(names::PSEUDO, names::PSEUDO_NEWEST), Reach::MayFetch).await.unwrap();
+    assert_eq!(rig.list(names::PSEUDO, Reach::MayFetch).await.unwrap(), "");
+    rig.servers[0].stop();
+    rig.clock.advance(Duration::from_hours(24));
+    for (module, latest) in [(names::LOWER, "v1.0.1"), (names::PSEUDO, names::PSEUDO_NEWEST)] {
+        assert_eq!(
+            rig.list(module, Reach::MayFetch).await.unwrap(),
+            "",
+            "a list names what can be downloaded"
+        );
+        assert_eq!(rig.latest(module, Reach::MayFetch).await.unwrap(), latest, "user-experience 1.4");
+    }
+    whole_is_preferred().await;
+}
+
+async fn whole_is_preferred() {
+    let mut rig = rig();
+    whole(&rig, names::LOWER, "v1.0.0").await;
+    rig.fetch.go_mod(&at(names::LOWER, "v1.0.1"), Reach::MayFetch).await.unwrap();
+    rig.servers[0].stop();
+    assert_eq!(rig.latest(names::LOWER, Reach::MayFetch).await.unwrap(), "v1.0.0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zip_without_its_mod_is_not_listed() {
+    let mut rig = rig();
+    rig.fetch.zip(&at(names::LOWER, "v1.0.1"), Reach::MayFetch).await.unwrap();
+    whole(&rig, names::LOWER, "v1.0.0").await;
+    rig.fetch.zip(&at(names::VANITY, "v0.9.0"), Reach::MayFetch).await.unwrap();
+    rig.servers[0].stop();
+    for reach in [Reach::MayFetch, Reach::CachedOnly] {
+        assert_eq!(rig.list(names::LOWER, reach).await.unwrap(), "v1.0.0\n");
+        assert_eq!(rig.latest(names::LOWER, reach).await.unwrap(), "v1.0.0");
+        assert_eq!(rig.list(names::VANITY, reach).await.unwrap(), "");
+        assert!(rig.latest(names::VANITY, reach).await.is_err());
+    }
+}

@@ -7,7 +7,7 @@ use modkeep_store::EvidenceKind;
 use modkeep_testkit::{Fault, Lie, ModuleWorld, names};
 use modkeep_upstream::Separator;
 
-use crate::rig::{Plan, at, build, path, read, rig};
+use crate::rig::{Plan, at, build, path, query, read, rig};
 
 /// Another zip of the same version, well formed.
 fn other_zip(module: &str, version: &str) -> Vec<u8> {
@@ -50,6 +50,27 @@ async fn hostile_h01_to_h09_trouble_is_never_absence_and_never_stored() {
         }
         let record = rig.record(&of).await;
         assert!(record.is_none(), "{fault:?}: {record:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_h04_and_g08_a_source_that_sends_too_much_is_in_trouble() {
+    let of = at(names::LOWER, "v1.0.0");
+    for fault in [Fault::Endless, Fault::Instead(vec![b'v'; 80 << 20])] {
+        let rig = rig();
+        rig.server().fault("reeds/", fault);
+        for (asked, failure) in [
+            ("info", rig.fetch.info(&of, Reach::MayFetch).await.unwrap_err()),
+            ("mod", rig.fetch.go_mod(&of, Reach::MayFetch).await.unwrap_err()),
+            ("list", rig.fetch.list(of.path(), Reach::MayFetch).await.unwrap_err()),
+            ("latest", rig.fetch.latest(of.path(), Reach::MayFetch).await.unwrap_err()),
+            ("query", rig.fetch.query(of.path(), &query("main"), Reach::MayFetch).await.unwrap_err()),
+        ] {
+            assert!(matches!(failure, Failure::BadAnswer { .. }), "{asked}: {failure}");
+        }
+        rig.server().mend();
+        rig.fetch.info(&of, Reach::MayFetch).await.unwrap();
+        rig.fetch.list(of.path(), Reach::MayFetch).await.unwrap(); // R22: nothing of it is remembered
     }
 }
 
