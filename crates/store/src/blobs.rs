@@ -13,7 +13,7 @@ use crate::disk::{Disk, EntryKind};
 use crate::error::Error;
 use crate::name::BlobName;
 use crate::scratch::Scratch;
-use crate::space::{MinFree, Space};
+use crate::space::{COMMIT_MIN, MinFree, Space};
 
 /// The place where everything is written, and the right to write there.
 ///
@@ -24,6 +24,8 @@ pub(crate) struct Room {
     root: PathBuf,
     min_free: MinFree,
     closed: OnceLock<Arc<str>>,
+    /// One more than what was free when the last write found the disk full; 0 when it did not.
+    full_at: AtomicU64,
     syncs: AtomicU64,
     bytes: AtomicU64,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf, min_free: MinFree) -> Self {
         let (syncs, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { disk, root, min_free, closed: OnceLock::new(), syncs, bytes }
+        Self { disk, root, min_free, closed: OnceLock::new(), full_at: AtomicU64::new(0), syncs, bytes }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -53,6 +55,28 @@ impl Room {
         let space = self.space()?;
         let needed = self.min_free.reserve(space.total).saturating_add(bytes);
         if space.free < needed { Err(Error::DiskFull { free: space.free, needed }) } else { Ok(()) }
+    }
+
+    /// Whether the next small commit can be expected to succeed: room beyond the reserve for one, and more of it
+    /// than when the last write found none (a quota, say, shows in nothing but that).
+    pub(crate) fn ready(&self) -> Result<(), Error> {
+        self.writable()?;
+        let space = self.space()?;
+        let needed = self.min_free.reserve(space.total).max(COMMIT_MIN);
+        let needed = needed.max(self.full_at.load(Ordering::Relaxed));
+        if space.free < needed { Err(Error::DiskFull { free: space.free, needed }) } else { Ok(()) }
+    }
+
+    /// The disk was full at a write. Writes are tried all the same; only what we say of ourselves changes.
+    pub(crate) fn note_full(&self) {
+        if let Ok(space) = self.space() {
+            self.full_at.store(space.free.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// A write succeeded to its end.
+    pub(crate) fn note_written(&self) {
+        self.full_at.store(0, Ordering::Relaxed);
     }
 
     /// Whether writes are allowed at all.
@@ -78,6 +102,7 @@ impl Room {
     pub(crate) fn full_or(&self, doing: &'static str, path: &Path, error: io::Error) -> Error {
         match Error::io(doing, path, error) {
             Error::DiskFull { .. } => {
+                self.note_full();
                 let space = self.space().unwrap_or(Space { free: 0, total: 0 });
                 Error::DiskFull {
                     free: space.free,
@@ -175,7 +200,7 @@ impl DirectoryBlobs {
         if room.writable().is_ok() {
             for folder in FOLDERS {
                 let path = room.root().join(folder);
-                make_dir(room.disk(), &path)?;
+                make_dir(&room, &path)?;
             }
             let top = room.root();
             let outcome = room.disk().sync_dir(top);
@@ -203,7 +228,7 @@ impl DirectoryBlobs {
         };
         for directory in missing.into_iter().rev() {
             if !touched.made.contains(&directory) {
-                make_dir(self.room.disk(), &directory)?;
+                make_dir(&self.room, &directory)?;
                 touched.unsynced.extend(directory.parent().map(Path::to_owned));
                 touched.made.insert(directory);
             }
@@ -309,9 +334,9 @@ fn side_by_side<T: Send>(
 }
 
 /// Makes one directory, or finds it.
-fn make_dir(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    match disk.make_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
+fn make_dir(room: &Room, path: &Path) -> Result<(), Error> {
+    match room.disk().make_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(room.full_or("make", path, error)),
         _ => Ok(()),
     }
 }

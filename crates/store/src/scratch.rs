@@ -30,7 +30,7 @@ pub struct Scratch {
 impl Scratch {
     pub(crate) fn create(room: Arc<Room>, path: PathBuf) -> Result<Self, Error> {
         room.admit(0)?;
-        let file = room.disk().create(&path).map_err(|error| Error::io("create", &path, error))?;
+        let file = room.disk().create(&path).map_err(|error| room.full_or("create", &path, error))?;
         Ok(Self { room, path, file, sha256: Sha256::new(), len: 0, look_at: LOOK_EVERY_BYTES })
     }
 

@@ -22,6 +22,10 @@ pub enum MinFree {
 /// The cap of [`MinFree::Auto`]: enough for ten of the largest zips (500 MiB each).
 const AUTO_BYTES_MAX: u64 = 5 << 30;
 
+/// The least that a commit needs, in bytes: a few small files and their folders, and the ledger's page in the WAL.
+/// With less free the store says that it is full, whatever the reserve.
+pub(crate) const COMMIT_MIN: u64 = 64 << 10;
+
 impl MinFree {
     /// The reserve in bytes on a disk of this size.
     pub fn reserve(self, total: u64) -> u64 {

@@ -300,10 +300,11 @@ impl Store {
         blocking(move || inner.ledger.quarantined()).await
     }
 
-    /// Whether writes are possible now: not on a read-only disk, after a failed sync, or without space.
-    /// The error says why not. Blocking, briefly.
+    /// Whether writes are possible now: not on a read-only disk, after a failed sync, or without space; also not
+    /// with less than 64 KiB free, the least that a commit needs, nor as long as no space was freed since a write
+    /// found none. The error says why not. Blocking, briefly.
     pub fn is_writable(&self) -> Result<(), Error> {
-        self.0.room.admit(0)
+        self.0.room.ready()
     }
 
     /// Room on the disk. Blocking, briefly.
@@ -329,9 +330,13 @@ impl Store {
 
 impl Inner {
     /// Passes an outcome of the ledger on; when it says that it takes no more writes, neither do the blobs (R10).
+    /// The end of every write, so it also knows whether the disk was full at the last one.
     pub(crate) fn watched<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::ReadOnly { reason }) = &outcome {
-            self.room.close(reason);
+        match &outcome {
+            Ok(_) => self.room.note_written(),
+            Err(Error::ReadOnly { reason }) => self.room.close(reason),
+            Err(Error::DiskFull { .. }) => self.room.note_full(),
+            Err(_) => {}
         }
         outcome
     }

@@ -181,6 +181,35 @@ async fn the_reserve_refuses_and_resumes_by_itself() {
     store.commit(&Repository::main(), &next, parts(&store, &next)).await.unwrap();
 }
 
+/// Readiness asks this: without a reserve too, the last block is no room for a commit.
+#[tokio::test]
+async fn a_store_without_a_reserve_says_so_when_the_disk_is_full() {
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
+    let store = open_on(folder.path(), &disk).unwrap();
+    for (free, full) in [(0, true), (4096, true), (65_535, true), (65_536, false)] {
+        disk.claim_space(Some(Space { free, total: 1 << 40 }));
+        let said = store.is_writable();
+        assert_eq!(matches!(said, Err(Error::DiskFull { needed: 65_536, .. })), full, "{free}: {said:?}");
+        assert_eq!(said.is_ok(), !full, "{free}: {said:?}");
+    }
+
+    // A write finds no space although some is said to be free, as with a quota.
+    let which = version("example.com/m", "v1.0.0");
+    let claim = |free| disk.claim_space(Some(Space { free, total: 1 << 40 }));
+    disk.fail_after(0, Fault::Full, true);
+    claim(1_000_000);
+    let refused = store.commit(&Repository::main(), &which, small_parts(&which)).await;
+    assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+    let said = store.is_writable();
+    assert!(matches!(said, Err(Error::DiskFull { free: 1_000_000, needed: 1_000_001 })), "{said:?}");
+    claim(2_000_000);
+    store.is_writable().unwrap();
+    disk.heal();
+    claim(1_000_000);
+    store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
+    store.is_writable().unwrap();
+}
+
 /// R12: a disk that takes no writes still serves what it has.
 #[tokio::test]
 async fn a_read_only_disk_starts_and_serves() {
