@@ -210,6 +210,46 @@ async fn a_store_without_a_reserve_says_so_when_the_disk_is_full() {
     store.is_writable().unwrap();
 }
 
+/// R11, R15: without a byte free the engine cannot make the files that it wants beside a ledger at rest.
+#[tokio::test]
+async fn a_full_disk_starts_and_serves() {
+    let (folder, disk) = (new_folder(), FaultyDisk::new());
+    let which = version("example.com/m", "v1.0.0");
+    let store = open_on(folder.path(), &disk).unwrap();
+    store.commit(&Repository::main(), &which, parts(&store, &which)).await.unwrap();
+    drop(store);
+    // The engine does not go through the disk of the tests; a link in its way fails it as a full disk does.
+    let in_the_way = folder.path().join("ledger.sqlite-shm");
+    std::os::unix::fs::symlink("nowhere", &in_the_way).unwrap();
+    let refused = open_on(folder.path(), &disk).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Ledger { .. }), "with space this is another trouble: {refused}");
+
+    disk.claim_space(Some(Space { free: 0, total: 1 << 40 }));
+    let store = open_on(folder.path(), &disk).unwrap();
+    assert_whole(&store, &which).await;
+    let said = store.is_writable().unwrap_err();
+    assert!(matches!(said, Error::ReadOnly { .. }), "{said}");
+    assert!(said.to_string().contains("the disk was full at the start (0 bytes free"), "{said}");
+    let next = version("example.com/m", "v1.1.0");
+    let refused = store.commit(&Repository::main(), &next, small_parts(&next)).await;
+    assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
+    assert!(matches!(open_on(folder.path(), &disk), Err(Error::Locked { .. })), "it is still the writer");
+    drop(store);
+
+    // What a crash left in the WAL cannot be read without room; that is said, and not an engine's riddle.
+    let wal = folder.path().join("ledger.sqlite-wal");
+    std::fs::write(&wal, b"something").unwrap();
+    let refused = open_on(folder.path(), &disk).map(|_| ()).unwrap_err();
+    assert!(refused.to_string().starts_with("storage is full: 0 bytes free"), "{refused}");
+    std::fs::remove_file(&wal).unwrap();
+
+    std::fs::remove_file(&in_the_way).unwrap();
+    disk.claim_space(None);
+    let store = open_on(folder.path(), &disk).unwrap();
+    store.commit(&Repository::main(), &next, parts(&store, &next)).await.unwrap();
+    assert_whole(&store, &which).await;
+}
+
 /// R12: a disk that takes no writes still serves what it has.
 #[tokio::test]
 async fn a_read_only_disk_starts_and_serves() {

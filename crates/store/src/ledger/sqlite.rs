@@ -59,8 +59,8 @@ impl SqliteLedger {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let plain = Readers::new(path.to_owned(), flags);
         let readers = match plain.run(format_of) {
-            Err(Error::Ledger { .. }) if is_at_rest(path) => {
-                // On a disk that cannot be written the engine cannot make the shared memory that it wants beside a
+            Err(Error::Ledger { .. } | Error::DiskFull { .. }) if is_at_rest(path) => {
+                // On a disk that is full or cannot be written the engine cannot make the shared memory that it wants beside a
                 // WAL; with no WAL left, nothing will change under us and it can do without.
                 let uri = format!("file:{}?immutable=1", percent_encoded(path));
                 Readers::new(PathBuf::from(uri), flags | OpenFlags::SQLITE_OPEN_URI)

@@ -24,7 +24,8 @@ const RECHECK_VERSIONS: u32 = 1000;
 impl Store {
     /// Opens a data directory as its only writer, making it when it is missing.
     ///
-    /// Blocking. On a read-only disk it opens for reading ([`is_writable`](Self::is_writable), R12). The time
+    /// Blocking. On a read-only disk it opens for reading ([`is_writable`](Self::is_writable), R12), and so it does on
+    /// one without the space to open the ledger for writing, until a restart after room was made (R11). The time
     /// taken does not depend on how much is stored (R16). [`Error::Locked`] names the process that is the writer.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         Self::open_on(config, Arc::new(RealDisk), clock)
@@ -39,7 +40,13 @@ impl Store {
             Err(error) => return Err(error),
         };
         let blobs = DirectoryBlobs::in_room(room.clone())?;
-        let ledger = SqliteLedger::open(&room.root().join(LEDGER))?;
+        let ledger = match SqliteLedger::open(&room.root().join(LEDGER)) {
+            Ok(ledger) => ledger,
+            Err(error @ (Error::Ledger { .. } | Error::DiskFull { .. })) => {
+                return Self::reading_a_full_disk(room, clock, lock, error);
+            }
+            Err(error) => return Err(error),
+        };
         let top = room.root();
         room.disk().sync_dir(top).map_err(|error| Error::io("sync", top, error))?;
         blobs.sweep()?;
@@ -61,6 +68,28 @@ impl Store {
         let blobs = DirectoryBlobs::in_room(room.clone())?;
         let ledger = SqliteLedger::open_read_only(&room.root().join(LEDGER))?;
         Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, None))
+    }
+
+    /// Without space the engine cannot even make the files that it wants beside a ledger at rest. What is stored is
+    /// served all the same (R11, R15); the lock stays ours, so nothing changes under the reading connections.
+    fn reading_a_full_disk(
+        room: Arc<Room>,
+        clock: Arc<dyn Clock>,
+        lock: std::fs::File,
+        error: Error,
+    ) -> Result<Self, Error> {
+        let Err(Error::DiskFull { free, needed }) = room.ready() else { return Err(error) };
+        let ledger = match SqliteLedger::open_read_only(&room.root().join(LEDGER)) {
+            Ok(ledger) => ledger,
+            Err(error @ Error::NewerFormat { .. }) => return Err(error),
+            Err(_) => return Err(Error::DiskFull { free, needed }),
+        };
+        tracing::warn!(%error, free, needed, "the disk is full; serving what is stored");
+        room.close(&format!(
+            "the disk was full at the start ({free} bytes free, {needed} needed); restart after making room"
+        ));
+        let blobs = DirectoryBlobs::in_room(room.clone())?;
+        Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock)))
     }
 
     pub(crate) fn assemble(
