@@ -77,7 +77,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use modkeep_module::{H1, ModulePath};
+    use modkeep_module::ModulePath;
     use modkeep_store::FileKind;
 
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
             subject: subject(),
             file: FileKind::Zip,
             recorded: "h1:…".into(),
-            received: H1::from_bytes([7; 32]),
+            received: "h1:…".into(),
             authority: Authority::Ledger,
             source_name: source.into(),
         }

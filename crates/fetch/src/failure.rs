@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use modkeep_module::{H1, ModulePath, ModuleVersion, Query, Version};
+use modkeep_module::{ModulePath, ModuleVersion, Query, Version};
 use modkeep_store::FileKind;
 use modkeep_upstream::DatabaseError;
 
@@ -114,8 +114,9 @@ pub enum Failure {
         file: FileKind,
         /// The recorded sum, as `h1:…`, or what the record is about when it is about something else.
         recorded: Arc<str>,
-        /// The sum of what the source sent.
-        received: H1,
+        /// The sum of what the source sent, as `h1:…`; of bytes that are no zip, `no readable zip: ` and why, made
+        /// harmless.
+        received: Arc<str>,
         /// Who recorded it: a database's name and the record's number, or our own ledger.
         authority: Authority,
         /// The source that sent the bytes, without credentials.

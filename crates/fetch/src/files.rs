@@ -14,7 +14,7 @@ use crate::desk::{Changing, FileOf};
 use crate::failure::{Failure, Subject};
 use crate::fresh::Reach;
 use crate::observe::{Alarm, Event, Kind};
-use crate::verify::{Asked, Word};
+use crate::verify::{Asked, Download, Word};
 use crate::{Fetch, Got, How, said};
 
 impl Fetch {
@@ -173,12 +173,12 @@ impl Fetch {
         of: &ModuleVersion,
         word: Asked,
     ) -> Result<Verified<FetchedZip>, Failure> {
-        let (zip, word): (FetchedZip, Word) = tokio::try_join!(self.download(source, of), word)?;
-        self.judge(zip, &word, source.upstream.name()).await
+        let (zip, word): (Download, Word) = tokio::try_join!(self.download(source, of), word)?;
+        self.judge_zip(zip, &word, source.upstream.name()).await
     }
 
-    /// The zip in a scratch file of its own (P-86), read and summed.
-    async fn download(&self, source: &Source, of: &ModuleVersion) -> Result<FetchedZip, Failure> {
+    /// The zip in a scratch file of its own (P-86), read and summed. Bytes that are no zip are judged as well.
+    async fn download(&self, source: &Source, of: &ModuleVersion) -> Result<Download, Failure> {
         let (subject, upstream) = (Subject::version(of), &source.upstream);
         let store = self.0.store.clone();
         let scratch = blocking(&subject, move || store.scratch()).await?;
@@ -189,8 +189,9 @@ impl Fetch {
             .map_err(|error| said::by_upstream_of_zip(subject.clone(), upstream.name(), error))?;
         let version = of.clone();
         match blocking(&subject, move || FetchedZip::read(scratch, &version)).await? {
-            Ok(zip) => Ok(zip),
-            Err(Unreadable::Zip(error)) => Err(said::by_zip(subject, upstream.name(), &error)),
+            Ok(zip) => Ok(Ok(zip)),
+            Err(Unreadable::Zip(broken)) => Ok(Err(broken)),
+            Err(Unreadable::Scratch(error)) => Err(said::by_scratch(subject, &error)),
             Err(Unreadable::Store(error)) => Err(said::by_store(subject, &error)),
         }
     }

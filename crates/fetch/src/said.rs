@@ -117,12 +117,16 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
     }
 }
 
-/// A zip that breaks the rules. Bytes that are no zip at all are the source's nonsense, a slip of it or of the
+/// The scratch file of a zip could not be read back: our own disk's trouble, no verdict about the zip.
+pub(crate) fn by_scratch(subject: Subject, error: &std::io::Error) -> Failure {
+    Failure::Storage { subject, reason: harmless(&format!("scratch file: {error}")) }
+}
+
+/// A zip that breaks the rules, where nobody certifies it. Bytes that are no zip at all are the source's nonsense, a slip of it or of the
 /// way here; a rule of module zips that is broken is the module's own, for ever.
 pub(crate) fn by_zip(subject: Subject, name: &str, error: &ZipError) -> Failure {
     match error {
-        ZipError::Read(_) => Failure::Storage { subject, reason: harmless(&error.to_string()) },
-        ZipError::Structure(_) => nonsense(subject, name, &error.to_string()),
+        ZipError::Read(_) | ZipError::Structure(_) => nonsense(subject, name, &error.to_string()),
         ZipError::TooLarge { .. } | ZipError::Entry { .. } => {
             Failure::BadContent { subject, reason: harmless(&error.to_string()) }
         }

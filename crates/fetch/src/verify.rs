@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use modkeep_module::ModuleVersion;
 use modkeep_store::{
-    Anomalous, Evidence, Fetched, FileKind, FirstSight, Mismatch, Recorded, Verified, VersionRecord,
+    Anomalous, BrokenZip, Evidence, Fetched, FetchedZip, FileKind, FirstSight, Mismatch, Recorded, Verified,
+    VersionRecord,
 };
 use modkeep_tlog::client::ProvenRecord;
 
@@ -28,6 +29,9 @@ pub(crate) enum Word {
 
 /// A word that may still be on its way, asked for once and waited for by each source's attempt.
 pub(crate) type Asked = Shared<BoxFuture<'static, Result<Word, Failure>>>;
+
+/// What came as a zip: one that can be read, or bytes that are none.
+pub(crate) type Download = Result<FetchedZip, Box<BrokenZip>>;
 
 /// A record may be authentic and still say nothing about one of the two files: then nothing can be checked by it.
 fn has_line(proof: &ProvenRecord, kind: FileKind) -> bool {
@@ -138,6 +142,28 @@ impl Fetch {
         }
     }
 
+    /// The same for a zip, which may be none. Where somebody certifies the zip, bytes that cannot be read or break a
+    /// rule are other bytes than the certified ones (H07); where nobody does, they are judged by themselves.
+    pub(crate) async fn judge_zip(
+        &self,
+        download: Download,
+        word: &Word,
+        source: &str,
+    ) -> Result<Verified<FetchedZip>, Failure> {
+        let broken = match download {
+            Ok(zip) => return self.judge(zip, word, source).await,
+            Err(broken) => broken,
+        };
+        let subject = Subject::version(broken.version());
+        let mismatch = match word {
+            Word::Ours(recorded) => broken.against_record(recorded),
+            Word::Proof(proof) => broken.against_proof(proof),
+            Word::Nobody => return Err(said::by_zip(subject, source, broken.error())),
+        };
+        self.tell(&Event::Verified { subject: &subject, kind: Kind::Zip, verdict: Verdict::Mismatch });
+        Err(self.refuse_mismatch(subject, mismatch, source).await)
+    }
+
     async fn refuse_mismatch(&self, subject: Subject, mismatch: Mismatch, source: &str) -> Failure {
         let detail = format!("{source}: {mismatch}");
         self.tell(&Event::Alarm { subject: &subject, alarm: Alarm::ChecksumMismatch, detail: &detail });
@@ -149,7 +175,7 @@ impl Fetch {
             subject,
             file: mismatch.kind,
             recorded: mismatch.recorded.as_str().into(),
-            received: mismatch.received,
+            received: harmless(&mismatch.received),
             authority,
             source_name: source.into(),
         };

@@ -237,7 +237,7 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
             recorder(authority)
         ))
         .and("This mirror will not serve them.")
-        .and(format!("source: {received}"))
+        .and(format!("source: {}", excerpt(received)))
         .and(format!("record: {recorded}{}", record_number(authority)))
         .and("A tag was probably moved. Tell the author; use another version."),
         Failure::BadContent { subject, reason } => {
@@ -554,7 +554,7 @@ mod tests {
                 subject: subject.clone(),
                 file: FileKind::Zip,
                 recorded: Arc::from(H1::of_go_mod(b"a").to_string()),
-                received: H1::of_go_mod(b"b"),
+                received: Arc::from(H1::of_go_mod(b"b").to_string()),
                 authority: Authority::Database { log: log.clone(), record_id: 41_020_733 },
                 source_name: host.clone(),
             },

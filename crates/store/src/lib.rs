@@ -44,6 +44,6 @@ pub use scratch::Scratch;
 pub use space::{MinFree, Space};
 pub use store::{Config, Incoming, Parts, Store, StoredFile, Usage};
 pub use verify::{
-    Anomalous, Basis, Body, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch, Recorded,
-    UnfitInfo, Unreadable, Verified,
+    Anomalous, Basis, Body, BrokenZip, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch,
+    Recorded, UnfitInfo, Unreadable, Verified,
 };

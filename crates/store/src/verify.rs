@@ -46,8 +46,11 @@ pub struct FetchedZip {
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     /// They break a rule of module-zip.md section 8.
-    #[error(transparent)]
-    Zip(#[from] ZipError),
+    #[error("{}", .0.error)]
+    Zip(Box<BrokenZip>),
+    /// The bytes could not be read at all: no verdict about them.
+    #[error("scratch file: {0}")]
+    Scratch(#[source] Arc<std::io::Error>),
     /// The scratch file could not be read back.
     #[error(transparent)]
     Store(#[from] Error),
@@ -59,7 +62,14 @@ impl FetchedZip {
     /// Blocking: inflates the whole archive once.
     pub fn read(scratch: Scratch, version: &ModuleVersion) -> Result<Self, Unreadable> {
         let file = scratch.reader()?;
-        let facts = zip::check(&file, scratch.len(), version, &Limits::default())?;
+        let facts = match zip::check(&file, scratch.len(), version, &Limits::default()) {
+            Ok(facts) => facts,
+            Err(ZipError::Read(error)) => return Err(Unreadable::Scratch(error)),
+            Err(error) => {
+                let broken = BrokenZip { version: version.clone(), error, scratch };
+                return Err(Unreadable::Zip(Box::new(broken)));
+            }
+        };
         let sha256 = scratch.sha256();
         Ok(Self { version: version.clone(), scratch, facts, sha256 })
     }
@@ -80,6 +90,51 @@ impl FetchedZip {
 
     pub(crate) fn into_scratch(self) -> Scratch {
         self.scratch
+    }
+}
+
+/// Bytes that came as a zip of the version and are none. They have no `h1:`, so whatever sum is on record for the zip,
+/// they contradict it (H07).
+#[derive(Debug)]
+pub struct BrokenZip {
+    version: ModuleVersion,
+    error: ZipError,
+    scratch: Scratch,
+}
+
+impl BrokenZip {
+    /// Whose zip they claim to be.
+    pub fn version(&self) -> &ModuleVersion {
+        &self.version
+    }
+
+    /// The rule that they break; never [`ZipError::Read`].
+    pub fn error(&self) -> &ZipError {
+        &self.error
+    }
+
+    /// What they are in the face of a proven record of a checksum database.
+    pub fn against_proof(self, proof: &ProvenRecord) -> Mismatch {
+        let (log, id) = (proof.log_name().into(), proof.id().get());
+        let recorded = proof.zip_h1().map(H1::from_bytes).filter(|_| is_about(proof, &self.version));
+        self.mismatch(recorded_text(recorded, proof), Some(log), Some(id))
+    }
+
+    /// What they are in the face of our own record.
+    pub fn against_record(self, recorded: &Recorded) -> Mismatch {
+        self.mismatch(recorded.h1.to_string(), None, None)
+    }
+
+    fn mismatch(self, recorded: String, authority: Option<Arc<str>>, record_id: Option<u64>) -> Mismatch {
+        Mismatch {
+            received: format!("no readable zip: {}", self.error),
+            version: self.version,
+            kind: FileKind::Zip,
+            recorded,
+            authority,
+            record_id,
+            body: Box::new(Body::Scratch(self.scratch)),
+        }
     }
 }
 
@@ -322,8 +377,8 @@ pub struct Mismatch {
     pub kind: FileKind,
     /// The sum that it should have, or what the record is about when it is about something else.
     pub recorded: String,
-    /// The sum of what came.
-    pub received: H1,
+    /// The sum of what came, as `h1:…`; of bytes that are no zip, `no readable zip: ` and why.
+    pub received: String,
     /// The checksum database that says so; `None` is our own ledger.
     pub authority: Option<Arc<str>>,
     /// The database's record.
@@ -343,7 +398,7 @@ impl Mismatch {
             module: self.version.path().as_str().to_owned(),
             version: format!("{}.{}", self.version.version(), self.kind),
             recorded: self.recorded,
-            received: self.received.to_string(),
+            received: self.received,
             source: source.to_owned(),
             body: Some(*self.body),
         }
@@ -381,8 +436,7 @@ impl Anomalous {
 impl<T: Fetched> Verified<T> {
     /// The door of the checksum database: the sum is the one that a proven record has for this very version.
     pub fn against_proof(fetched: T, proof: &ProvenRecord) -> Result<Self, Mismatch> {
-        let same = proof.module() == fetched.version().path().as_str()
-            && proof.version() == fetched.version().version().as_str();
+        let same = is_about(proof, fetched.version());
         let line = match T::KIND {
             FileKind::Zip => proof.zip_h1(),
             FileKind::Mod | FileKind::Info => proof.go_mod_h1(),
@@ -393,11 +447,7 @@ impl<T: Fetched> Verified<T> {
         if recorded == Some(fetched.h1()) {
             return Ok(Self { fetched, basis: Basis::Proof { log, id } });
         }
-        let recorded = recorded.map_or_else(
-            || format!("a record about {}@{}", proof.module(), proof.version()),
-            |h1| h1.to_string(),
-        );
-        Err(mismatch(fetched, recorded, Some(log), Some(id)))
+        Err(mismatch(fetched, recorded_text(recorded, proof), Some(log), Some(id)))
     }
 
     /// The door of our own record: the sum is the one that the ledger has for this very file.
@@ -427,13 +477,24 @@ impl<T: Fetched> Verified<T> {
     }
 }
 
+/// Whether the record is one of this very version.
+fn is_about(proof: &ProvenRecord, version: &ModuleVersion) -> bool {
+    proof.module() == version.path().as_str() && proof.version() == version.version().as_str()
+}
+
+/// The recorded sum, or what the record is about when it is about something else.
+fn recorded_text(recorded: Option<H1>, proof: &ProvenRecord) -> String {
+    recorded
+        .map_or_else(|| format!("a record about {}@{}", proof.module(), proof.version()), |h1| h1.to_string())
+}
+
 fn mismatch<T: Fetched>(
     fetched: T,
     recorded: String,
     authority: Option<Arc<str>>,
     record_id: Option<u64>,
 ) -> Mismatch {
-    let (version, received) = (fetched.version().clone(), fetched.h1());
+    let (version, received) = (fetched.version().clone(), fetched.h1().to_string());
     Mismatch {
         version,
         kind: T::KIND,

@@ -109,6 +109,47 @@ async fn hostile_h07_bytes_that_contradict_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_h07_damaged_bytes_and_another_modules_zip_contradict_the_database() {
+    let world = ModuleWorld::every_kind();
+    let of = at(names::LOWER, "v1.0.0");
+    let good = &world.release(names::LOWER, "v1.0.0").zip;
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    let cut = good[..good.len() - 30].to_vec();
+    for bytes in [flipped, cut, other_zip(names::VANITY, "v0.9.0")] {
+        let plan = Plan { separators: vec![Separator::Comma, Separator::Comma], ..Plan::default() };
+        let rig = build(&world, plan);
+        for server in &rig.servers {
+            server.fault(".zip", Fault::Instead(bytes.clone()));
+        }
+        let failure = rig.fetch.zip(&of, Reach::MayFetch).await.unwrap_err();
+        assert!(
+            matches!(&failure, Failure::Checksum { recorded, authority: Authority::Database { .. }, .. }
+                if recorded.starts_with("h1:")),
+            "{failure}"
+        );
+        assert!(rig.record(&of).await.is_none(), "nothing is stored");
+        let kept = rig.store.evidence(0, 10).await.unwrap();
+        assert!(kept.iter().all(|kept| kept.kind == EvidenceKind::Mismatch && kept.body.is_some()));
+        assert_eq!(kept.len(), 2, "both sources are asked, and both are named");
+        assert_eq!(*rig.alarms.lock().unwrap(), [Alarm::ChecksumMismatch, Alarm::ChecksumMismatch]);
+        // With one good source the certified bytes are served (H14).
+        rig.servers[1].mend();
+        rig.clock.advance(Duration::from_mins(2));
+        assert_eq!(read(rig.fetch.zip(&of, Reach::MayFetch).await.unwrap()), *good);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_certifies_another_modules_zip_is_bad_content() {
+    let rig = build(&ModuleWorld::every_kind(), Plan { unchecked: "*", ..Plan::default() });
+    rig.server().fault(".zip", Fault::Instead(other_zip(names::VANITY, "v0.9.0")));
+    let failure = rig.fetch.zip(&at(names::LOWER, "v1.0.0"), Reach::MayFetch).await.unwrap_err();
+    assert!(matches!(failure, Failure::BadContent { .. }), "{failure}");
+    assert!(rig.alarms.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_h14_the_source_with_the_certified_bytes_wins() {
     let world = ModuleWorld::every_kind();
     let plan = Plan { separators: vec![Separator::Comma, Separator::Comma], ..Plan::default() };

@@ -145,9 +145,8 @@ fn hostile_h04_endless_bodies_are_cut_at_their_limit() {
     for end in ["@v/list", "@latest", "@v/v0.9.0.info", "@v/v0.9.0.mod", "@v/v0.9.0.zip"] {
         upstream.fault(&format!("/finch/{end}"), Fault::Endless);
         let answer = modkeep.get(&format!("/birds.example/finch/{end}"));
-        // The one limit that is also the go command's own is a fact about the version: 404 [too-large].
-        let fine = answer.status >= 500 || answer.code() == Some("too-large");
-        assert!(fine, "{end}: {} {}", answer.status, answer.text());
+        // Nothing that a source does by going on is a fact about the version (D9, R22).
+        assert!(answer.status >= 500, "{end}: {} {}", answer.status, answer.text());
         upstream.mend();
     }
     let scratch: u64 = size_of_folder(setup.store());
