@@ -5,7 +5,7 @@ use std::time::Duration;
 use modkeep_fetch::{Alarm, Authority, Failure, Reach};
 use modkeep_store::EvidenceKind;
 use modkeep_testkit::{Fault, Lie, ModuleWorld, names};
-use modkeep_upstream::Separator;
+use modkeep_upstream::{Separator, Upstream};
 
 use crate::rig::{Plan, at, build, path, query, read, rig};
 
@@ -138,6 +138,23 @@ async fn hostile_h07_damaged_bytes_and_another_modules_zip_contradict_the_databa
         rig.clock.advance(Duration::from_mins(2));
         assert_eq!(read(rig.fetch.zip(&of, Reach::MayFetch).await.unwrap()), *good);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_h07_an_import_of_damaged_bytes_contradicts_the_database() {
+    let world = ModuleWorld::every_kind();
+    let rig = build(&world, Plan::default());
+    let release = world.release(names::LOWER, "v1.0.0");
+    let folder = tempfile::tempdir().unwrap();
+    world.write_tree(folder.path());
+    let mut flipped = release.zip.clone();
+    flipped[release.zip.len() / 2] ^= 1;
+    std::fs::write(folder.path().join(release.file("zip")), flipped).unwrap();
+    let tree = Upstream::new_tree(folder.path().to_owned());
+    let outcomes = rig.fetch.take_in(&tree, &[at(names::LOWER, "v1.0.0")], |_| None).await;
+    assert!(matches!(&outcomes[..], [Err(Failure::Checksum { .. })]), "{outcomes:?}");
+    assert_eq!(rig.evidence().await, [EvidenceKind::Mismatch]);
+    assert_eq!(*rig.alarms.lock().unwrap(), [Alarm::ChecksumMismatch]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
