@@ -467,7 +467,10 @@ async fn lists_from_the_store_alone_are_not_those_from_the_source() {
     let house = House::build(None);
     let (list, cached) = ("/example.com/bird/@v/list", "/cached-only/example.com/bird/@v/list");
     assert_eq!(house.get(list).await.text(), "v1.0.0\nv1.1.0\n");
-    assert_eq!(house.get("/example.com/bird/@v/v1.1.0.zip").await.status, 200);
+    // A version is listed when the go command could use it: with its go.mod and its zip.
+    for kind in ["mod", "zip"] {
+        assert_eq!(house.get(&format!("/example.com/bird/@v/v1.1.0.{kind}")).await.status, 200);
+    }
     for told in [house.get(cached).await, house.get_with(list, "disable-module-fetch", "true").await] {
         assert_eq!((told.status, told.text()), (200, "v1.1.0\n".into()), "P-93");
     }

@@ -48,9 +48,8 @@ fn mirrored(fixtures: &Path) -> (Upstream, Setup) {
     let setup = Setup::new(MODKEEP)
         .with("MODKEEP_ORIGIN_UPSTREAM", &upstream.url())
         .with("MODKEEP_VERIFY_LOG", &through)
-        // This closed world denies @latest where it holds no zip, which the public mirror never does; with the
-        // upstream gone, that no must outlive the rest of the test.
-        .with("MODKEEP_ORIGIN_ABSENT_TTL", "1h");
+        // The closed world denies @latest where it holds no zip; that no is forgotten when the upstream is gone.
+        .with("MODKEEP_ORIGIN_ABSENT_TTL", "1s");
     (upstream, setup)
 }
 
