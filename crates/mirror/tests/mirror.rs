@@ -119,7 +119,10 @@ async fn cached_only_lists_are_not_what_the_source_said() {
     let rig = rig();
     let path = "example.com/kingfisher/reeds/@v/list";
     rig.ask(path, Reach::MayFetch).await.unwrap();
-    rig.ask("example.com/kingfisher/reeds/@v/v1.0.1.zip", Reach::MayFetch).await.unwrap();
+    for kind in ["mod", "zip"] {
+        let file = format!("example.com/kingfisher/reeds/@v/v1.0.1.{kind}");
+        rig.ask(&file, Reach::MayFetch).await.unwrap();
+    }
     std::fs::remove_dir_all(rig.folder.path().join("tree")).unwrap();
     assert_eq!(bytes(&rig.ask(path, Reach::CachedOnly).await.unwrap()), b"v1.0.1\n", "P-93");
     let hot = rig.mirror.hot(path).unwrap();

@@ -116,7 +116,8 @@ async fn a_failed_sync_is_final_until_a_restart_has_looked() {
     let sync = 4; // two scratch files, made and filled
     disk.fail_after(sync, Fault::Io, false);
     let outcome = store.commit(&Repository::main(), &second, ready).await;
-    assert!(matches!(outcome, Err(Error::Io { doing: "sync", .. })), "{outcome:?}");
+    // The two files are synced side by side: the other one may find the store closed already, and tell that first.
+    assert!(matches!(outcome, Err(Error::Io { doing: "sync", .. } | Error::ReadOnly { .. })), "{outcome:?}");
     assert_eq!(disk.calls().iter().filter(|call| **call == Call::Link).count(), 3, "nothing more got a name");
     assert!(matches!(store.scratch(), Err(Error::ReadOnly { .. })));
     let answer = store.foreign("sum.example.org").unwrap().save_head(None, b"head").await;
