@@ -361,8 +361,8 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     };
     let mut wire = BufReader::new(wire);
     while let Some(seen) = read_request(&mut wire)? {
-        let fault = note(shared, &seen);
-        let keep = Reply { shared, seen: &seen, wire: wire.get_mut(), socket: &socket }.give(fault)?;
+        let (fault, mended) = note(shared, &seen);
+        let keep = Reply { shared, seen: &seen, mended, wire: wire.get_mut(), socket: &socket }.give(fault)?;
         if !keep {
             break;
         }
@@ -391,20 +391,26 @@ fn read_request(wire: &mut impl BufRead) -> io::Result<Option<Seen>> {
     Ok(Some(Seen { method, path, headers }))
 }
 
-/// Remembers the request and says how its answer goes wrong, if it does.
-fn note(shared: &Shared, seen: &Seen) -> Option<Fault> {
+/// Remembers the request and says how its answer goes wrong, if it does, and how often all was mended before: a
+/// mending between this look and the wait for it must not be missed.
+fn note(shared: &Shared, seen: &Seen) -> (Option<Fault>, u64) {
     let mut state = lock(&shared.state);
     state.seen.push(seen.clone());
     shared.changed.notify_all();
-    let rule = state.rules.iter_mut().find(|rule| rule.times > 0 && seen.path.contains(&rule.on))?;
-    rule.times -= 1;
-    Some(rule.fault.clone())
+    let rule = state.rules.iter_mut().find(|rule| rule.times > 0 && seen.path.contains(&rule.on));
+    let fault = rule.map(|rule| {
+        rule.times -= 1;
+        rule.fault.clone()
+    });
+    (fault, state.mended)
 }
 
 /// One answer on its way.
 struct Reply<'a> {
     shared: &'a Shared,
     seen: &'a Seen,
+    /// How often all had been mended when the request arrived.
+    mended: u64,
     wire: &'a mut Box<dyn Wire>,
     socket: &'a TcpStream,
 }
@@ -534,16 +540,14 @@ impl Reply<'_> {
 
     fn wait_for_mend(&self) {
         let state = lock(&self.shared.state);
-        let now = state.mended;
-        let waiting = |state: &mut State| state.mended == now && !state.stopped;
+        let waiting = |state: &mut State| state.mended == self.mended && !state.stopped;
         drop(self.shared.changed.wait_while(state, waiting));
     }
 
     /// Waits this long, or shorter when all is over; says whether it is.
     fn pause(&self, pause: Duration) -> bool {
         let state = lock(&self.shared.state);
-        let now = state.mended;
-        let waiting = |state: &mut State| state.mended == now && !state.stopped;
+        let waiting = |state: &mut State| state.mended == self.mended && !state.stopped;
         let waited = self.shared.changed.wait_timeout_while(state, pause, waiting);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
