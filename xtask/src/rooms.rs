@@ -22,13 +22,19 @@ const FLOORS: &[Floor] = &[
     Floor { number: 5, name: "EDGE", rooms: &["http"] },
     Floor { number: 4, name: "FACES", rooms: &["mirror", "sumdb", "index", "web"] },
     Floor { number: 3, name: "DECISION", rooms: &["fetch"] },
-    Floor { number: 2, name: "MATTER", rooms: &["upstream", "egress", "store"] },
+    Floor { number: 2, name: "MATTER", rooms: &["origin", "upstream", "egress", "store"] },
     Floor { number: 1, name: "WORDS", rooms: &["module", "tlog"] },
 ];
 
-/// Arrows along a floor that are meant: an upstream speaks through the one way out, and delivers into a
-/// scratch file of the store.
-const SIDEWAYS: &[(&str, &str)] = &[("upstream", "egress"), ("upstream", "store")];
+/// Arrows along a floor that are meant: upstreams and origins speak through the one way out and deliver into
+/// scratch files of the store, and a go-import page may lead from an origin to somebody's own GOPROXY (V-21).
+const SIDEWAYS: &[(&str, &str)] = &[
+    ("upstream", "egress"),
+    ("upstream", "store"),
+    ("origin", "egress"),
+    ("origin", "store"),
+    ("origin", "upstream"),
+];
 
 /// The test kit stands beside the house: only tests may lean on it, and it leans on these floors.
 const TESTKIT: &str = "testkit";

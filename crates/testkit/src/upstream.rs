@@ -362,7 +362,8 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let mut wire = BufReader::new(wire);
     while let Some(seen) = read_request(&mut wire)? {
         let (fault, mended) = note(shared, &seen);
-        let keep = Reply { shared, seen: &seen, mended, wire: wire.get_mut(), socket: &socket }.give(fault)?;
+        let keep =
+            Reply { shared, seen: &seen, mended, wire: wire.get_mut(), socket: &socket }.give(fault)?;
         if !keep {
             break;
         }

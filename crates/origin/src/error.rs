@@ -1,0 +1,108 @@
+//! Why an origin did not give what it was asked for (versions-and-origins section 12).
+
+use std::time::Duration;
+
+/// Why an origin did not give what it was asked for.
+///
+/// Only [`Error::NoModule`] and [`Error::NoVersion`] are absence; everything else is trouble, policy or a flaw of
+/// the module (D9).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no module of that path: no such repository, no tags on its page, GOVCS refuses its system.
+    #[error("{reason}")]
+    NoModule {
+        /// The go command's words behind `module <path>: `.
+        reason: String,
+    },
+    /// The repository has no such version, or the version breaks a rule of V-55, V-61 or V-8.
+    #[error("{reason}")]
+    NoVersion {
+        /// The go command's words behind `invalid version: `, such as `unknown revision v1.9.9`.
+        reason: String,
+    },
+    /// The repository wants a login, or forbids. To a public mirror it looks nonexistent, for a short while.
+    #[error("{host} wants a login: {reason}")]
+    Login {
+        /// Whom we asked.
+        host: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The version exists and can never have a zip: forbidden names, colliding names (module-zip section 5).
+    #[error("{reason}")]
+    Unfit {
+        /// All files at fault, one a line.
+        reason: String,
+    },
+    /// The version exists and is larger than the go command allows (module-zip section 2).
+    #[error("{what} too large (max size is {limit} bytes)")]
+    TooLarge {
+        /// `module source tree`, `go.mod file` or `LICENSE file`.
+        what: &'static str,
+        /// Its size as far as it was counted, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// Our own rules stopped it: the egress gate, the opt-out list, crawl rules (E10).
+    #[error("{host}: {reason}")]
+    Refused {
+        /// Whom we would have asked.
+        host: String,
+        /// The rule, with the setting that changes it.
+        reason: String,
+    },
+    /// The host asks for patience, or our own pace for it is used up.
+    #[error("{host} asks us to wait {}s", .retry_after.as_secs())]
+    Throttled {
+        /// Whom we asked, or wanted to.
+        host: String,
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// As many questions wait for this host as we are willing to hold (K02).
+    #[error("too many requests wait for {host} already")]
+    Busy {
+        /// Whom we wanted to ask.
+        host: String,
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// What the host sent is not what its protocol says: a broken pack, an object that is not what its name says.
+    #[error("{host}: malformed answer: {what}")]
+    Malformed {
+        /// Who sent it.
+        host: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Everything that a later try may cure: DNS, TLS, timeouts, 5xx, a program that failed.
+    #[error("{host}: {reason}")]
+    Trouble {
+        /// Whom we asked.
+        host: String,
+        /// What went wrong, without secrets, our folders or command lines.
+        reason: String,
+    },
+    /// A program that is needed is not installed.
+    #[error("the program {program} is not installed here")]
+    NoProgram {
+        /// Its name.
+        program: &'static str,
+    },
+    /// Our own disk.
+    #[error("{0}")]
+    Store(modkeep_store::Error),
+}
+
+impl Error {
+    /// `unknown revision <rev>`, the most frequent one.
+    pub(crate) fn unknown_revision(revision: &str) -> Self {
+        Self::NoVersion { reason: format!("unknown revision {revision}") }
+    }
+
+    /// Whether the authority said that there is no such thing.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoModule { .. } | Self::NoVersion { .. } | Self::Login { .. })
+    }
+}

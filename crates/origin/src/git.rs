@@ -1,0 +1,1 @@
+//! git over HTTP in this process.
