@@ -1,0 +1,1 @@
+//! pkt-lines, the framing of git's protocols (gitprotocol-common).
