@@ -5,3 +5,5 @@
 
 mod pkt;
 mod wire;
+
+mod tree;
