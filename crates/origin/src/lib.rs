@@ -21,3 +21,5 @@ mod versions;
 
 pub use error::Error;
 pub use place::{Login, Vcs};
+pub use program::Config as ProgramConfig;
+pub use program::jail::keep as keep_jail;

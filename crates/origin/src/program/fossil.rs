@@ -1,0 +1,1 @@
+//! Fossil through its program (versions-and-origins 11.4).

@@ -1,0 +1,1 @@
+//! git through its program (versions-and-origins 11.1).

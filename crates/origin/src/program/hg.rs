@@ -1,0 +1,1 @@
+//! Mercurial through its program (versions-and-origins 11.2).

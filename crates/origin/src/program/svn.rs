@@ -1,0 +1,1 @@
+//! Subversion through its program (versions-and-origins 11.3).
