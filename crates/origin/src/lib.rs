@@ -19,6 +19,7 @@ mod repository;
 mod resolve;
 mod versions;
 
+pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
 pub use error::Error;
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;
