@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Why an origin did not give what it was asked for.
 ///
-/// Only [`Error::NoModule`] and [`Error::NoVersion`] are absence; everything else is trouble, policy or a flaw of
-/// the module (D9).
+/// Only [`Error::NoModule`], [`Error::NoVersion`], [`Error::NotAVersion`] and [`Error::Login`] are absence; everything
+/// else is trouble, policy or a flaw of the module (D9).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// There is no module of that path: no such repository, no tags on its page, GOVCS refuses its system.
@@ -19,6 +19,15 @@ pub enum Error {
     NoVersion {
         /// The go command's words behind `invalid version: `, such as `unknown revision v1.9.9`.
         reason: String,
+    },
+    /// The repository is there, and what was asked for is no version of the module: no such revision, a rule of V-55,
+    /// V-61 or section 8, nothing that `latest` may pick (P-43). What [`crate::versions`] says, where a repository
+    /// alone says [`Error::NoVersion`].
+    #[error("{sentence}")]
+    NotAVersion {
+        /// The go command's whole sentence, beginning with the module and the version it is about, which need not be
+        /// the one that was asked for: `example.com/m@v1.9.9: invalid version: unknown revision v1.9.9`.
+        sentence: String,
     },
     /// The repository wants a login, or forbids. To a public mirror it looks nonexistent, for a short while.
     #[error("{host} wants a login: {reason}")]
@@ -103,6 +112,9 @@ impl Error {
 
     /// Whether the authority said that there is no such thing.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoModule { .. } | Self::NoVersion { .. } | Self::Login { .. })
+        matches!(
+            self,
+            Self::NoModule { .. } | Self::NoVersion { .. } | Self::NotAVersion { .. } | Self::Login { .. }
+        )
     }
 }
