@@ -8,9 +8,9 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::budget::Turn;
-use crate::client::Limits;
 use crate::error::Error;
 use crate::gunzip::Gunzip;
+use crate::request::Limits;
 use crate::surplus::BehindHead;
 
 /// So much must arrive within the allowed silence; less is a trickle meant to hold a slot (C18, H09).

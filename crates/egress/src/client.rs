@@ -1,4 +1,4 @@
-//! Requests, and the loop that takes one of them through turns, gate, connection and redirects.
+//! The way out itself: the loop that takes a request through turns, gate, connection and redirects.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
-use http::{StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http::{Method, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -20,11 +20,12 @@ use url::Url;
 use crate::body::Body;
 use crate::budget::{Budget, Share, Turn};
 use crate::connect::{Connector, Ways};
-use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::hop::{Hop, bad_redirect, is_redirect, keeps_method, redirect_target};
 use crate::host::{AllowRule, HostPattern, HostPort};
 use crate::proxy::ProxyEnv;
+use crate::request::{Encoding, Kind, Limits, Post, Request, Response, Trust, retry_after};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::surplus::BehindHead;
 use crate::tls::{self, SetupError};
@@ -109,111 +110,6 @@ pub fn user_agent(contact: Option<&str>) -> String {
     if contact.trim().is_empty() { name.to_owned() } else { format!("{name} (+{})", contact.trim()) }
 }
 
-/// Whose budget a request draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A configured mirror or database: 64 at once, 10,000 waiting, as configured.
-    Named,
-    /// Somebody's repository or page: 2 at once, 256 waiting.
-    Origin,
-}
-
-/// Whether the answer may come compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As it is: zips gain nothing, and a known length is worth more.
-    Plain,
-    /// gzip is welcome and undone on the way.
-    Gzip,
-}
-
-/// The limits of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the body, after decoding.
-    pub bytes_max: u64,
-    /// Everything: waiting for a turn, redirects, head and body.
-    pub total: Duration,
-    /// From sending a request to the head of its answer, connection included; again for each redirect.
-    pub head: Duration,
-    /// Waiting for body bytes, until at least 1 KiB has come.
-    pub silence: Duration,
-    /// Redirects that are followed; 10 at most.
-    pub redirects_max: u8,
-}
-
-impl Default for Limits {
-    /// For small answers: 8 MiB, 60 s in all, 20 s for the head, 30 s of silence, 10 redirects.
-    fn default() -> Self {
-        Self {
-            bytes_max: 8 * 1024 * 1024,
-            total: Duration::from_mins(1),
-            head: Duration::from_secs(20),
-            silence: Duration::from_secs(30),
-            redirects_max: 10,
-        }
-    }
-}
-
-/// One GET.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Where to: http or https, no user part (credentials have their own field), fragment ignored.
-    pub url: Url,
-    /// Further headers. Only `Accept`, `If-None-Match`, `If-Modified-Since` and `Range` survive a redirect to
-    /// another host (M03).
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// A login for the URL's own host; sent over https only.
-    pub credentials: Option<Credentials>,
-    /// The limits.
-    pub limits: Limits,
-    /// Whose budget it draws on.
-    pub kind: Kind,
-    /// Whether the answer may come compressed.
-    pub encoding: Encoding,
-}
-
-impl Request {
-    /// A plain GET under the default limits, for a configured host.
-    pub fn named(url: Url) -> Self {
-        Self {
-            url,
-            headers: Vec::new(),
-            credentials: None,
-            limits: Limits::default(),
-            kind: Kind::Named,
-            encoding: Encoding::Plain,
-        }
-    }
-}
-
-/// An answer, of whatever status; its body is yet to be read.
-#[derive(Debug)]
-pub struct Response {
-    /// The HTTP status. Redirects are never seen here.
-    pub status: u16,
-    /// The headers as they came.
-    pub headers: HeaderMap,
-    /// The body. Dropping it unread costs the connection, nothing else.
-    pub body: Body,
-}
-
-impl Response {
-    /// A header's text, if it is there once and printable.
-    pub fn header(&self, name: &HeaderName) -> Option<&str> {
-        let mut values = self.headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => value.to_str().ok(),
-            _ => None,
-        }
-    }
-
-    /// What `Retry-After` says, in seconds or as a date; zero for a date that is past.
-    pub fn retry_after(&self) -> Option<Duration> {
-        retry_after(&self.headers, SystemTime::now())
-    }
-}
-
 /// The one way out. Cheap to clone; all clones share connections, turns and memory.
 #[derive(Clone)]
 pub struct Egress {
@@ -221,7 +117,9 @@ pub struct Egress {
 }
 
 struct Inner {
-    client: Client<Connector, Empty<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
+    /// Connections whose certificate nobody checked are kept apart, so that no other request gets one.
+    insecure: Client<Connector, Full<Bytes>>,
     ways: Arc<Ways>,
     budget: Budget,
     user_agent: HeaderValue,
@@ -239,6 +137,7 @@ impl Egress {
     /// `SSL_CERT_DIR` name; call it at the start of the program.
     pub fn new(config: Config) -> Result<Self, SetupError> {
         let tls = Arc::new(tls::client_config(config.ca_file.as_deref())?);
+        let tls_unchecked = Arc::new(tls::unchecked(&tls));
         let ways = Arc::new(Ways {
             gate: Gate {
                 named: config.named,
@@ -250,11 +149,13 @@ impl Egress {
             resolver: config.resolver,
             proxies: config.proxies,
             tls,
+            tls_unchecked,
         });
         let user_agent =
             HeaderValue::from_str(&config.user_agent).unwrap_or(HeaderValue::from_static("modkeep"));
         let inner = Inner {
-            client: pool(Connector(Arc::clone(&ways))),
+            client: pool(Connector { ways: Arc::clone(&ways), trust: Trust::Verified }),
+            insecure: pool(Connector { ways: Arc::clone(&ways), trust: Trust::Insecure }),
             ways,
             budget: Budget::default(),
             user_agent,
@@ -270,23 +171,45 @@ impl Egress {
     ///
     /// Cancel safe: dropping it gives the turn back and sends nothing further.
     pub async fn get(&self, request: Request) -> Result<Response, Error> {
+        self.ask(request, None).await
+    }
+
+    /// Sends one POST. Redirects that keep the method (307, 308) are followed with it; every other redirect is
+    /// [`Error::BadRedirect`]. In all else like [`get`](Self::get).
+    ///
+    /// Cancel safe: dropping it gives the turn back and sends nothing further.
+    pub async fn post(&self, request: Request, post: Post) -> Result<Response, Error> {
+        self.ask(request, Some(post)).await
+    }
+
+    async fn ask(&self, request: Request, post: Option<Post>) -> Result<Response, Error> {
         let deadline = Instant::now() + request.limits.total;
         let host = HostPort::of(&request.url).map(|place| place.to_string()).unwrap_or_default();
         let after = request.limits.total;
-        match tokio::time::timeout_at(deadline, self.follow(request, deadline)).await {
+        match tokio::time::timeout_at(deadline, self.follow(request, post, deadline)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Timeout { host, after }),
         }
     }
 
-    async fn follow(&self, request: Request, deadline: Instant) -> Result<Response, Error> {
+    async fn follow(
+        &self,
+        request: Request,
+        post: Option<Post>,
+        deadline: Instant,
+    ) -> Result<Response, Error> {
+        let method = if post.is_some() { Method::POST } else { Method::GET };
         let mut hop = Hop::first(&request);
         for _ in 0..=request.limits.redirects_max.min(10) {
-            let place = self.check(&hop.url)?;
+            let place = self.check(&hop)?;
             let turn = self.inner.budget.turn(&place, self.share(request.kind)).await?;
-            let answer = self.send(&hop, &request, &turn).await?;
+            let outgoing = self.outgoing(&hop, &request, post.as_ref(), &place)?;
+            let answer = self.send(outgoing, hop.trust, request.limits, &turn).await?;
             if !is_redirect(answer.status()) {
-                return finish(answer, turn, request.limits, deadline);
+                return finish(answer, hop.url, turn, request.limits, deadline);
+            }
+            if !keeps_method(answer.status(), &method) {
+                return Err(bad_redirect(&hop.place(), "of a POST, which would become a GET"));
             }
             let next = hop.redirected(&place, redirect_target(answer.headers()))?;
             drain(answer).await;
@@ -297,7 +220,8 @@ impl Egress {
     }
 
     /// What can be said about a URL before its host's turn comes.
-    fn check(&self, url: &Url) -> Result<HostPort, Error> {
+    fn check(&self, hop: &Hop) -> Result<HostPort, Error> {
+        let url = &hop.url;
         let refused =
             |host: &str, reason: &str| Error::Refused { host: host.to_owned(), reason: reason.to_owned() };
         let tls = match url.scheme() {
@@ -314,7 +238,7 @@ impl Egress {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused(&place.to_string(), "the address carries a user name"));
         }
-        self.inner.ways.gate.judge(&place, tls)?;
+        self.inner.ways.gate.judge(&place, tls, hop.trust)?;
         Ok(place)
     }
 
@@ -328,18 +252,21 @@ impl Egress {
     /// One request on the wire, up to the head of its answer; the host's memory is told how it went.
     async fn send(
         &self,
-        hop: &Hop,
-        request: &Request,
+        outgoing: http::Request<Full<Bytes>>,
+        trust: Trust,
+        limits: Limits,
         turn: &Turn,
     ) -> Result<http::Response<Incoming>, Error> {
-        let outgoing = self.outgoing(hop, request, turn.place())?;
         let host = || turn.place().to_string();
-        let result =
-            match tokio::time::timeout(request.limits.head, self.inner.client.request(outgoing)).await {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(error)) => Err(explain(&error, host())),
-                Err(_) => Err(Error::Timeout { host: host(), after: request.limits.head }),
-            };
+        let client = match trust {
+            Trust::Verified => &self.inner.client,
+            Trust::Insecure => &self.inner.insecure,
+        };
+        let result = match tokio::time::timeout(limits.head, client.request(outgoing)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(explain(&error, host())),
+            Err(_) => Err(Error::Timeout { host: host(), after: limits.head }),
+        };
         match &result {
             Ok(answer) => note_status(answer, turn),
             Err(Error::Refused { .. }) => {}
@@ -352,8 +279,9 @@ impl Egress {
         &self,
         hop: &Hop,
         request: &Request,
+        post: Option<&Post>,
         place: &HostPort,
-    ) -> Result<http::Request<Empty<Bytes>>, Error> {
+    ) -> Result<http::Request<Full<Bytes>>, Error> {
         let mut url = hop.url.clone();
         url.set_fragment(None);
         let uri: Uri = url.as_str().parse().map_err(|_| Error::Refused {
@@ -361,12 +289,17 @@ impl Egress {
             reason: "the address cannot be put into a request".to_owned(),
         })?;
         let proxy = if hop.url.scheme() == "http" { self.inner.ways.proxies.before(&uri) } else { None };
-        let mut outgoing = http::Request::new(Empty::new());
+        let mut outgoing =
+            http::Request::new(Full::new(post.map(|post| post.bytes.clone()).unwrap_or_default()));
         *outgoing.uri_mut() = uri;
+        if post.is_some() {
+            *outgoing.method_mut() = Method::POST;
+        }
         let headers = outgoing.headers_mut();
         for (name, value) in &hop.headers {
             headers.append(name, value.clone());
         }
+        headers.extend(post.map(|post| (CONTENT_TYPE, post.content_type.clone())));
         headers.insert(USER_AGENT, self.inner.user_agent.clone());
         if request.encoding == Encoding::Gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -381,7 +314,7 @@ impl Egress {
 
 /// The pool. HTTP/2 windows: 1 MiB keeps a stream busy at 50 ms and 160 Mbit/s; 16 MiB for a connection
 /// bounds what 64 stalled readers can hold.
-fn pool(connector: Connector) -> Client<Connector, Empty<Bytes>> {
+fn pool(connector: Connector) -> Client<Connector, Full<Bytes>> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -396,77 +329,6 @@ fn pool(connector: Connector) -> Client<Connector, Empty<Bytes>> {
         .build(connector)
 }
 
-/// Where a request stands on its way through redirects.
-struct Hop {
-    url: Url,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    credentials: Option<Credentials>,
-}
-
-impl Hop {
-    fn first(request: &Request) -> Self {
-        Self {
-            url: request.url.clone(),
-            headers: request.headers.clone(),
-            credentials: request.credentials.clone(),
-        }
-    }
-
-    fn place(&self) -> String {
-        HostPort::of(&self.url).map(|place| place.to_string()).unwrap_or_default()
-    }
-
-    /// The next hop. The gate will judge it like any other; what is decided here is what it may not take
-    /// along, and the steps that no gate would notice: from https to http, and to a user part (E06).
-    fn redirected(&self, from: &HostPort, target: Option<&str>) -> Result<Self, Error> {
-        let bad = |reason| bad_redirect(&from.to_string(), reason);
-        let target = target.ok_or_else(|| bad("without a target"))?;
-        // Readers disagree about a backslash: for some it is a slash, for others part of a user name (E06).
-        if target.contains('\\') {
-            return Err(bad("to an address with a backslash"));
-        }
-        let url = self.url.join(target).map_err(|_| bad("to something that is no address"))?;
-        match (self.url.scheme(), url.scheme()) {
-            (_, "https") | ("http", "http") => {}
-            ("https", "http") => return Err(bad("from https to plain http")),
-            _ => return Err(bad("to a scheme that is not fetched")),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad("to an address with a user name"));
-        }
-        let stays = HostPort::of(&url).as_ref() == Some(from) && url.scheme() == self.url.scheme();
-        if stays {
-            return Ok(Self { url, headers: self.headers.clone(), credentials: self.credentials.clone() });
-        }
-        // Dropped for good: a detour over another host does not bring them back (H12, M03).
-        let headers = self.headers.iter().filter(|(name, _)| travels(name)).cloned().collect();
-        Ok(Self { url, headers, credentials: None })
-    }
-}
-
-/// Headers that say nothing about the sender.
-fn travels(name: &HeaderName) -> bool {
-    use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
-    [ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE].contains(name)
-}
-
-fn bad_redirect(host: &str, reason: &str) -> Error {
-    Error::BadRedirect { host: host.to_owned(), reason: reason.to_owned() }
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Where a redirect leads, if there is exactly one target and it is text.
-fn redirect_target(headers: &HeaderMap) -> Option<&str> {
-    let mut targets = headers.get_all(LOCATION).iter();
-    match (targets.next(), targets.next()) {
-        (Some(target), None) => target.to_str().ok(),
-        _ => None,
-    }
-}
-
 /// Reads a short body to its end, so that the connection can be used again.
 async fn drain(answer: http::Response<Incoming>) {
     let body = answer.into_body();
@@ -477,6 +339,7 @@ async fn drain(answer: http::Response<Incoming>) {
 
 fn finish(
     answer: http::Response<Incoming>,
+    url: Url,
     turn: Turn,
     limits: Limits,
     deadline: Instant,
@@ -493,7 +356,7 @@ fn finish(
     let behind = head.extensions.get::<BehindHead>().cloned();
     let well = !head.status.is_server_error() && head.status != StatusCode::TOO_MANY_REQUESTS;
     let body = Body::new(incoming, gzip, turn, well, limits, deadline, behind);
-    Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+    Ok(Response { url, status: head.status.as_u16(), headers: head.headers, body })
 }
 
 /// Whether the body is gzip; `None` for anything we cannot undo.
@@ -518,15 +381,6 @@ fn note_status(answer: &http::Response<Incoming>, turn: &Turn) {
         status if status.is_server_error() => turn.failed(),
         _ => {}
     }
-}
-
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// Finds our own error in the library's, or names what the library met.

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::gate::{Gate, Standing};
 use crate::host::HostPort;
 use crate::proxy::{Proxy, ProxyEnv};
+use crate::request::Trust;
 use crate::resolve::Resolve;
 use crate::surplus::{Stream, Wire, WireKind};
 
@@ -42,11 +43,16 @@ pub(crate) struct Ways {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) proxies: ProxyEnv,
     pub(crate) tls: Arc<ClientConfig>,
+    /// The same for [`Trust::Insecure`]: any certificate will do.
+    pub(crate) tls_unchecked: Arc<ClientConfig>,
 }
 
 /// The connector, as the HTTP library wants it.
 #[derive(Clone)]
-pub(crate) struct Connector(pub(crate) Arc<Ways>);
+pub(crate) struct Connector {
+    pub(crate) ways: Arc<Ways>,
+    pub(crate) trust: Trust,
+}
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Wire>;
@@ -58,25 +64,36 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let ways = Arc::clone(&self.0);
-        Box::pin(async move { ways.open(&target).await.map(TokioIo::new) })
+        let (ways, trust) = (Arc::clone(&self.ways), self.trust);
+        Box::pin(async move { ways.open(&target, trust).await.map(TokioIo::new) })
     }
 }
 
 impl Ways {
     /// Opens a connection for a URL. The gate judges again here, whatever the caller judged before.
-    async fn open(&self, target: &Uri) -> Result<Wire, Error> {
+    async fn open(&self, target: &Uri, trust: Trust) -> Result<Wire, Error> {
         let (place, tls) = place_of(target)?;
-        let standing = self.gate.judge(&place, tls)?;
+        let standing = self.gate.judge(&place, tls, trust)?;
         let proxy = self.proxies.before(target);
-        let stream = match &proxy {
-            None => dial(&place, self.gate.addresses(&*self.resolver, &place, standing).await?).await?,
-            Some(proxy) => self.through(proxy, &place, tls, standing).await?,
-        };
+        let stream = self.reach(&place, tls, standing, proxy.as_ref()).await?;
         match (tls, proxy) {
-            (true, _) => self.secure(&place, stream).await,
+            (true, _) => self.secure(&place, stream, trust).await,
             (false, None) => Ok(Wire::new(stream, WireKind::Http1)),
             (false, Some(_)) => Ok(Wire::new(stream, WireKind::ForwardProxy)),
+        }
+    }
+
+    /// A stream to a judged place, or for plain http to the forward proxy before it; TLS is yet to be spoken.
+    pub(crate) async fn reach(
+        &self,
+        place: &HostPort,
+        tls: bool,
+        standing: Standing,
+        proxy: Option<&Proxy>,
+    ) -> Result<Box<dyn Stream>, Error> {
+        match proxy {
+            None => dial(place, self.gate.addresses(&*self.resolver, place, standing).await?).await,
+            Some(proxy) => self.through(proxy, place, tls, standing).await,
         }
     }
 
@@ -107,8 +124,12 @@ impl Ways {
         Ok(stream)
     }
 
-    async fn secure(&self, place: &HostPort, stream: Box<dyn Stream>) -> Result<Wire, Error> {
-        let stream = handshake(Arc::clone(&self.tls), place, stream).await?;
+    async fn secure(&self, place: &HostPort, stream: Box<dyn Stream>, trust: Trust) -> Result<Wire, Error> {
+        let config = match trust {
+            Trust::Verified => &self.tls,
+            Trust::Insecure => &self.tls_unchecked,
+        };
+        let stream = handshake(Arc::clone(config), place, stream).await?;
         let kind = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => WireKind::Http2,
             _ => WireKind::Http1,
@@ -118,7 +139,7 @@ impl Ways {
 }
 
 /// The place in a URL that the HTTP library hands over, read by the same parser as everywhere (E06).
-fn place_of(target: &Uri) -> Result<(HostPort, bool), Error> {
+pub(crate) fn place_of(target: &Uri) -> Result<(HostPort, bool), Error> {
     let refused =
         || Error::Refused { host: target.to_string(), reason: "not an http or https address".into() };
     let url = Url::parse(&target.to_string()).map_err(|_| refused())?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::address::forbidden;
 use crate::error::Error;
 use crate::host::{AllowRule, HostPattern, HostPort};
+use crate::request::Trust;
 use crate::resolve::Resolve;
 
 /// How long a name may take to resolve (E08).
@@ -39,11 +40,11 @@ pub(crate) enum Standing {
 
 impl Gate {
     /// Judges a place by its name and port. No packet has left yet, not even to a name server.
-    pub(crate) fn judge(&self, place: &HostPort, tls: bool) -> Result<Standing, Error> {
+    pub(crate) fn judge(&self, place: &HostPort, tls: bool, trust: Trust) -> Result<Standing, Error> {
         if self.is_exempt(place) {
             return Ok(Standing::Exempt);
         }
-        match self.objection(place, tls) {
+        match self.objection(place, tls, trust) {
             Some(reason) => Err(Error::Refused { host: place.to_string(), reason: reason.to_owned() }),
             None => Ok(Standing::Stranger),
         }
@@ -55,7 +56,7 @@ impl Gate {
         self.named.contains(place) || self.allow.iter().any(allowed)
     }
 
-    fn objection(&self, place: &HostPort, tls: bool) -> Option<&'static str> {
+    fn objection(&self, place: &HostPort, tls: bool, trust: Trust) -> Option<&'static str> {
         if self.own.contains(place) {
             return Some("that is this server itself (a loop)");
         }
@@ -68,10 +69,14 @@ impl Gate {
         if place.literal().is_none() && is_inside_name(place.host()) {
             return Some("the name belongs to a local network");
         }
-        if !tls {
-            return Some("plain http is for configured hosts only");
+        match (tls, trust) {
+            (false, Trust::Verified) => Some("plain http is for configured hosts only"),
+            (false, Trust::Insecure) => {
+                (place.port() != 80).then_some("only port 80 may be contacted without encryption")
+            }
+            (true, _) => (place.port() != 443)
+                .then_some("only port 443 may be contacted on hosts that are not configured"),
         }
-        (place.port() != 443).then_some("only port 443 may be contacted on hosts that are not configured")
     }
 
     /// Vets the addresses of a stranger; all must be good.
@@ -166,7 +171,7 @@ mod tests {
 
     async fn reach(gate: &Gate, url: &str, answer: &[&str]) -> Result<Vec<SocketAddr>, Error> {
         let found = answer.iter().map(|text| text.parse().unwrap()).collect();
-        let standing = gate.judge(&place(url), url.starts_with("https"))?;
+        let standing = gate.judge(&place(url), url.starts_with("https"), Trust::Verified)?;
         gate.addresses(&Script(Some(found)), &place(url), standing).await
     }
 
@@ -239,11 +244,20 @@ mod tests {
         let mut gate = gate();
         gate.named = vec![HostPort::parse("mirror.example:8443").unwrap()];
         for port in [22, 25, 80, 5432, 6379, 8443, 9200] {
-            assert!(gate.judge(&place(&format!("https://good.example:{port}/")), true).is_err(), "{port}");
+            assert!(
+                gate.judge(&place(&format!("https://good.example:{port}/")), true, Trust::Verified).is_err(),
+                "{port}"
+            );
         }
-        assert_eq!(gate.judge(&place("https://good.example/"), true), Ok(Standing::Stranger));
-        assert_eq!(gate.judge(&place("https://mirror.example:8443/"), true), Ok(Standing::Exempt));
-        assert!(gate.judge(&place("http://good.example/"), false).is_err());
+        assert_eq!(
+            gate.judge(&place("https://good.example/"), true, Trust::Verified),
+            Ok(Standing::Stranger)
+        );
+        assert_eq!(
+            gate.judge(&place("https://mirror.example:8443/"), true, Trust::Verified),
+            Ok(Standing::Exempt)
+        );
+        assert!(gate.judge(&place("http://good.example/"), false, Trust::Verified).is_err());
     }
 
     #[test]
@@ -251,11 +265,14 @@ mod tests {
         let mut gate = gate();
         gate.own =
             vec![HostPort::parse("mirror.example:443").unwrap(), HostPort::parse("1.2.3.4:443").unwrap()];
-        assert!(gate.judge(&place("https://Mirror.example./x"), true).is_err());
-        assert!(gate.judge(&place("https://1.2.3.4/"), true).is_err());
+        assert!(gate.judge(&place("https://Mirror.example./x"), true, Trust::Verified).is_err());
+        assert!(gate.judge(&place("https://1.2.3.4/"), true, Trust::Verified).is_err());
         assert!(gate.vet(&place("https://other.example/"), vec!["1.2.3.4".parse().unwrap()]).is_err());
         gate.named = vec![HostPort::parse("mirror.example:443").unwrap()];
-        assert_eq!(gate.judge(&place("https://mirror.example/"), true), Ok(Standing::Exempt));
+        assert_eq!(
+            gate.judge(&place("https://mirror.example/"), true, Trust::Verified),
+            Ok(Standing::Exempt)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,11 +291,11 @@ mod tests {
     fn hostile_e09_lists_deny_and_confine() {
         let mut gate = gate();
         gate.deny = vec![HostPattern::parse(".evil.example").unwrap()];
-        assert!(gate.judge(&place("https://Git.Evil.example./"), true).is_err());
-        assert!(gate.judge(&place("https://good.example/"), true).is_ok());
+        assert!(gate.judge(&place("https://Git.Evil.example./"), true, Trust::Verified).is_err());
+        assert!(gate.judge(&place("https://good.example/"), true, Trust::Verified).is_ok());
         gate.only = vec![HostPattern::parse("*.good.example").unwrap()];
-        assert!(gate.judge(&place("https://git.good.example/"), true).is_ok());
-        assert!(gate.judge(&place("https://good.example/"), true).is_err());
+        assert!(gate.judge(&place("https://git.good.example/"), true, Trust::Verified).is_ok());
+        assert!(gate.judge(&place("https://good.example/"), true, Trust::Verified).is_err());
     }
 
     #[test]
@@ -292,9 +309,12 @@ mod tests {
             "printer.home.arpa",
             "x.LOCAL.",
         ] {
-            assert!(gate().judge(&place(&format!("https://{host}/")), true).is_err(), "{host}");
+            assert!(
+                gate().judge(&place(&format!("https://{host}/")), true, Trust::Verified).is_err(),
+                "{host}"
+            );
         }
-        assert!(gate().judge(&place("https://local.example/"), true).is_ok());
+        assert!(gate().judge(&place("https://local.example/"), true, Trust::Verified).is_ok());
     }
 
     #[tokio::test]

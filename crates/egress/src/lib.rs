@@ -6,7 +6,7 @@
 //! many requests to one host at a time, `Retry-After` remembered, failing hosts left alone for a
 //! while, and a limit on bytes, time and silence for every body.
 //!
-//! A request's life: the caller hands a [`Request`] to [`Egress::get`]; the host's budget gives it a
+//! A request's life: the caller hands a [`Request`] to [`Egress::get`] or [`Egress::post`]; the host's budget gives it a
 //! turn; the gate judges host, port and addresses; the connector dials the judged address (or a
 //! forward proxy) and speaks TLS; redirects are followed by our own loop, each through the gate again;
 //! the [`Response`]'s [`Body`] is read chunk by chunk under its [`Limits`], and gives the turn back when
@@ -26,18 +26,21 @@ mod credentials;
 mod error;
 mod gate;
 mod gunzip;
+mod hop;
 mod host;
 mod proxy;
+mod request;
 mod resolve;
 mod surplus;
 mod tls;
 
 pub use address::forbidden;
 pub use body::Body;
-pub use client::{Config, Egress, Encoding, Kind, Limits, Request, Response, user_agent};
+pub use client::{Config, Egress, user_agent};
 pub use credentials::Credentials;
 pub use error::{Class, Error};
 pub use host::{AllowRule, BadHost, HostPattern, HostPort};
 pub use proxy::{BadProxy, ProxyEnv};
+pub use request::{Encoding, Kind, Limits, Post, Request, Response, Trust};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use tls::SetupError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName};
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, PRAGMA};
-use modkeep_egress::{Credentials, Egress, Encoding, Kind, Limits, Request, Response};
+use modkeep_egress::{Credentials, Egress, Encoding, Limits, Request, Response};
 use modkeep_module::goproxy::percent_decode_once;
 use modkeep_store::Scratch;
 use url::Url;
@@ -221,12 +221,11 @@ impl Server {
             redirects_max: 10,
         };
         let request = Request {
-            url: join(&self.url, ask.path),
             headers: headers(ask),
             credentials: self.credentials.clone(),
             limits,
-            kind: Kind::Named,
             encoding,
+            ..Request::named(join(&self.url, ask.path))
         };
         self.egress.get(request).await.map_err(|error| self.egress_error(&error))
     }
