@@ -93,6 +93,13 @@ pub enum Error {
         /// What went wrong, without secrets, our folders or command lines.
         reason: String,
     },
+    /// Only the git program can do this: a dumb server, one without version 2 of the protocol, an attribute whose
+    /// conversion we decline. The caller starts it; nobody outside this room sees this.
+    #[error("the git program has to do this: {what}")]
+    NeedsGit {
+        /// Why.
+        what: String,
+    },
     /// A program that is needed is not installed.
     #[error("the program {program} is not installed here")]
     NoProgram {

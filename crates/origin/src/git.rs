@@ -6,4 +6,5 @@
 mod pkt;
 mod wire;
 
+mod repo;
 mod tree;

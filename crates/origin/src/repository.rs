@@ -60,7 +60,8 @@ pub(crate) struct Refs {
 pub(crate) struct Wanted {
     /// The commit's full id.
     pub(crate) commit: Arc<str>,
-    /// Slash-separated, from the repository's root.
+    /// Slash-separated, from the repository's root. Empty, or ending in `/`: everything below that directory, for
+    /// a [`Repository::tree`] to come.
     pub(crate) path: String,
 }
 
@@ -101,6 +102,7 @@ pub(crate) trait Repository: Send + Sync {
     fn file<'a>(&'a self, commit: &'a str, path: &'a str) -> Asking<'a, Option<Bytes>>;
 
     /// A hint: these files will be read next, so whoever can fetches them together. Wrong hints cost, nothing else.
+    /// Who is about to pack a version says so before it resolves anything: then one fetch brings all of it.
     fn expect<'a>(&'a self, wanted: &'a [Wanted]) -> Asking<'a, ()> {
         let _ = wanted;
         Box::pin(async { Ok(()) })

@@ -28,6 +28,7 @@ mod scratch;
 mod space;
 mod store;
 mod verify;
+mod workspace;
 
 pub use blobs::{BlobEntry, Blobs, DirectoryBlobs, Placement};
 pub use clock::{Clock, SystemClock};
@@ -47,3 +48,4 @@ pub use verify::{
     Anomalous, Basis, Body, BrokenZip, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch,
     Recorded, UnfitInfo, Unreadable, Verified,
 };
+pub use workspace::Workspace;

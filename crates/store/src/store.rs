@@ -27,6 +27,7 @@ use crate::name::{BlobName, FileKind, Repository};
 use crate::scratch::Scratch;
 use crate::space::{MinFree, Space};
 use crate::verify::{FetchedInfo, FetchedMod, FetchedZip, Verified, sha256_of};
+use crate::workspace::{Workspace, Workspaces};
 
 /// Where the store is, and how much of the disk it leaves alone.
 #[derive(Clone, Debug)]
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     room: Arc<Room>,
+    workspaces: Arc<Workspaces>,
     checked: Mutex<Checked>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
@@ -161,6 +163,20 @@ impl Store {
     /// A new scratch file. Blocking, briefly.
     pub fn scratch(&self) -> Result<Scratch, Error> {
         self.0.blobs.scratch()
+    }
+
+    /// Holds the folder of derived data for one repository, named by its system and URL (`git:https://...`).
+    ///
+    /// It is `work/origins/<sha256 of the name, hex>/` and may be emptied whenever nobody holds it. A store that
+    /// takes no writes has none: [`Error::ReadOnly`]. Blocking, briefly.
+    pub fn workspace(&self, name: &str) -> Result<Workspace, Error> {
+        self.0.workspaces.hold(self.0.room.clone(), name)
+    }
+
+    /// How many bytes all workspaces together may hold; 2 GiB unless told otherwise. Those in use are never emptied,
+    /// so it can be exceeded as long as they are. Blocking, briefly.
+    pub fn set_work_bytes_max(&self, bytes_max: u64) {
+        self.0.workspaces.set_bytes_max(bytes_max);
     }
 
     /// Stores files of a version: on stable storage and visible when it returns `Ok`; the record is as it is now.

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fsck::{Check, Severity};
 use crate::name::{FileKind, Repository};
 use crate::store::{LEDGER, LOCK};
+use crate::workspace::WORK;
 
 /// The permission bits that let somebody else change a file.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -48,6 +49,7 @@ impl Check<'_> {
             let is_folder = entry.kind == EntryKind::Directory;
             match entry.name.as_str() {
                 "repos" | "sumdb" | SCRATCH | QUARANTINE | EVIDENCE if is_folder => self.tree(&entry.name)?,
+                WORK if is_folder => {} // derived data: no promise to check
                 LEDGER | LOCK | RECHECK => self.permissions(&entry.name),
                 name if name.strip_prefix(LEDGER).is_some_and(|rest| matches!(rest, "-wal" | "-shm")) => {}
                 name => self.find("D2", Severity::Warning, name, "nothing of ours"),

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::name::FileKind;
 use crate::store::{Checked, Config, Inner, STRIPES, Store};
+use crate::workspace::Workspaces;
 
 /// The ledger's file in the data directory.
 pub(crate) const LEDGER: &str = "ledger.sqlite";
@@ -52,6 +53,7 @@ impl Store {
         blobs.sweep()?;
         let store = Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock));
         store.0.recheck()?;
+        store.0.workspaces.sweep();
         Ok(store)
     }
 
@@ -99,11 +101,13 @@ impl Store {
         room: Arc<Room>,
         lock: Option<std::fs::File>,
     ) -> Self {
+        let workspaces = Arc::new(Workspaces::below(room.root()));
         Self(Arc::new(Inner {
             blobs,
             ledger,
             clock,
             room,
+            workspaces,
             checked: Mutex::new(Checked::default()),
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: std::hash::RandomState::new(),
