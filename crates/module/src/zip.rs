@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use anomaly::{Anomaly, AnomalyKind};
 pub use check::{ZipFacts, check};
 pub use error::{Collision, EntryFault, Part, StructureFault, ZipError};
-pub use write::{WriteError, Writer, write};
+pub use write::{PackedFile, Packer, WriteError, Writer, write};
 
 /// Bytes that can be read anywhere, by several readers at once.
 ///

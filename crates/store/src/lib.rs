@@ -46,6 +46,6 @@ pub use space::{MinFree, Space};
 pub use store::{Config, Incoming, Parts, Store, StoredFile, Usage};
 pub use verify::{
     Anomalous, Basis, Body, BrokenZip, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch,
-    Recorded, UnfitInfo, Unreadable, Verified,
+    Recorded, UnfitInfo, Unreadable, Verified, ZipSink,
 };
 pub use workspace::Workspace;

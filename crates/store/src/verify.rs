@@ -20,6 +20,8 @@
 //! # }
 //! ```
 
+mod build;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ use crate::error::Error;
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::name::{FileKind, Sha256Sum};
 use crate::scratch::Scratch;
+
+pub use build::ZipSink;
 
 /// A zip that came from somewhere, read and summed. No promise yet that it is the right one.
 #[derive(Debug)]
