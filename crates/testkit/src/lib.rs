@@ -5,6 +5,7 @@
 //! | [`world`], [`kinds`] | modules of every kind, made here, as files of a GOPROXY tree |
 //! | [`sumdb`] | a checksum database for them, honest or lying |
 //! | [`upstream`] | a server for both on loopback, with faults to order and a memory of requests |
+//! | [`git`] | a real git server on loopback, old or young, with faults to order and a memory of bytes; repositories made by a script |
 //! | [`tls`] | certificates, good and flawed |
 //! | [`go`] | the real go command with caches of its own |
 //! | [`program`] | the modkeep program as a child |
@@ -28,6 +29,8 @@
 
 pub mod client;
 pub mod clock;
+mod door;
+pub mod git;
 pub mod go;
 pub mod kinds;
 pub mod program;
@@ -38,6 +41,7 @@ pub mod world;
 
 pub use client::{Answer, Pending, get};
 pub use clock::ManualClock;
+pub use git::{GitRepo, GitServer};
 pub use go::Go;
 pub use kinds::names;
 pub use program::Program;
