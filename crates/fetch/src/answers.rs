@@ -8,11 +8,12 @@ use modkeep_module::{Info, ModulePath, ModuleVersion, VersionOrQuery};
 use modkeep_store::{FileKind, Question as StoreQuestion, StoredAnswer};
 use modkeep_upstream::Fetched;
 
-use crate::chain::{Source, Walk};
+use crate::chain::Walk;
 use crate::desk::{Changing, Topic};
 use crate::failure::Failure;
 use crate::fresh::{Plan, Reach, plan};
 use crate::observe::Event;
+use crate::source::Source;
 use crate::{Fetch, FreshAnswer, How, said};
 
 impl Fetch {
@@ -116,11 +117,12 @@ impl Fetch {
             return Ok(Arc::clone(previous)); // landed between a caller's look and this take-off
         }
         let mut walk = Walk::default();
-        for source in &self.0.sources {
-            let before = previous.as_deref().filter(|before| before.source == source.upstream.name());
-            let said = match self.ask(source, question, before).await {
+        for link in self.chain(question.module()) {
+            let source = &link.source;
+            let before = previous.as_deref().filter(|before| before.source == source.name());
+            let said = match ask(source, question, before).await {
                 Ok(said) => said,
-                Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
+                Err(failure) if walk.note(failure.clone(), link.then).is_break() => break,
                 Err(_) => continue,
             };
             return self.land_answer(question, source, said, previous, take_off).await;
@@ -129,26 +131,6 @@ impl Fetch {
         let failure = walk
             .best_or(|| Failure::Internal { subject: subject(), reason: "a flight without sources".into() });
         self.unless_here(question, failure).await
-    }
-
-    /// What one source says; `upstream` has checked its form and the version it names (D5).
-    async fn ask(
-        &self,
-        source: &Source,
-        question: &Changing,
-        before: Option<&StoredAnswer>,
-    ) -> Result<Fetched<Vec<u8>>, Failure> {
-        let upstream = &source.upstream;
-        let validator = before.and_then(|before| before.validator.as_deref());
-        let fetched = match question {
-            Changing::List(module) => upstream.list(module, validator).await,
-            Changing::Latest(module) => upstream.latest(module, validator).await,
-            Changing::Query(module, query) => {
-                let asked = VersionOrQuery::Query(query.clone());
-                upstream.info(module, &asked).await.map(|value| Fetched::New { value, validator: None })
-            }
-        };
-        fetched.map_err(|error| said::by_upstream(question.subject(), upstream.name(), error))
     }
 
     async fn land_answer(
@@ -165,10 +147,10 @@ impl Fetch {
             (Fetched::NotModified, Some(previous)) => (previous.bytes.clone(), previous.validator.clone()),
             (Fetched::NotModified, None) => {
                 let reason = "not modified, and nothing to compare with";
-                return Err(said::nonsense(question.subject(), source.upstream.name(), reason));
+                return Err(said::nonsense(question.subject(), source.name(), reason));
             }
         };
-        let name = source.upstream.name();
+        let name = source.name();
         if let Changing::Query(module, _) = question {
             self.confirm(module, &bytes).await;
         }
@@ -213,6 +195,23 @@ impl Fetch {
             tracing::warn!(%error, %module, "an answer could not be kept");
         }
         Arc::new(answer)
+    }
+}
+
+/// What one source says; its room has checked the form and the version it names (D5).
+async fn ask(
+    source: &Source,
+    question: &Changing,
+    before: Option<&StoredAnswer>,
+) -> Result<Fetched<Vec<u8>>, Failure> {
+    let validator = before.and_then(|before| before.validator.as_deref());
+    match question {
+        Changing::List(module) => source.list(module, validator).await,
+        Changing::Latest(module) => source.latest(module, validator).await,
+        Changing::Query(module, query) => {
+            let asked = VersionOrQuery::Query(query.clone());
+            source.info(module, &asked).await.map(|value| Fetched::New { value, validator: None })
+        }
     }
 }
 

@@ -2,25 +2,39 @@
 
 use std::ops::ControlFlow;
 
+use modkeep_origin::Origin;
 use modkeep_upstream::{Separator, Upstream};
 
 use crate::failure::Failure;
+use crate::source::Source;
 
-/// One source and the separator after it.
+/// One link of the chain: a source and the separator after it.
 #[derive(Clone, Debug)]
-pub struct Source {
-    /// The mirror or tree.
-    pub upstream: Upstream,
+pub struct Link {
+    /// Who is asked.
+    pub source: Source,
     /// `,` goes on when the source says "not found", `|` after any error.
     pub then: Separator,
 }
 
+impl Link {
+    /// A mirror or tree.
+    pub fn upstream(upstream: Upstream, then: Separator) -> Self {
+        Self { source: Source::Upstream(upstream), then }
+    }
+
+    /// The repositories themselves.
+    pub fn origin(origin: Origin, then: Separator) -> Self {
+        Self { source: Source::Origin(origin), then }
+    }
+}
+
 /// The sources in the order in which to ask them: the one that answered first for this version, if it is
 /// still configured, before the others (P-85).
-pub(crate) fn order<'a>(sources: &'a [Source], pinned: Option<&str>) -> impl Iterator<Item = &'a Source> {
-    let first = pinned.and_then(|name| sources.iter().position(|source| source.upstream.name() == name));
-    let rest = sources.iter().enumerate().filter(move |(at, _)| Some(*at) != first).map(|(_, source)| source);
-    first.and_then(|at| sources.get(at)).into_iter().chain(rest)
+pub(crate) fn order<'a>(chain: &'a [Link], pinned: Option<&str>) -> impl Iterator<Item = &'a Link> {
+    let first = pinned.and_then(|name| chain.iter().position(|link| link.source.name() == name));
+    let rest = chain.iter().enumerate().filter(move |(at, _)| Some(*at) != first).map(|(_, link)| link);
+    first.and_then(|at| chain.get(at)).into_iter().chain(rest)
 }
 
 /// The failures met so far.
@@ -51,7 +65,8 @@ impl Walk {
 /// the right ones, whatever the separator (H14). What is not the source's fault ends the walk.
 fn goes_on(failure: &Failure, then: Separator) -> ControlFlow<()> {
     let onward = match failure {
-        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } | Failure::Checksum { .. } => true,
+        absent if absent.is_absence() => true,
+        Failure::Checksum { .. } => true,
         Failure::OriginDown { .. }
         | Failure::OriginLimit { .. }
         | Failure::BadAnswer { .. }
@@ -66,7 +81,7 @@ fn goes_on(failure: &Failure, then: Separator) -> ControlFlow<()> {
 /// worth most: it must not hide behind the trouble of the next source.
 fn rank(failure: &Failure) -> u8 {
     match failure {
-        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } => 0,
+        absent if absent.is_absence() => 0,
         Failure::Checksum { .. } => 2,
         _ => 1,
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use modkeep_module::{ModulePath, ModuleVersion, Query, Version};
+use modkeep_module::{ModulePath, ModuleVersion, Query, Version, VersionOrQuery};
 use modkeep_store::FileKind;
 use modkeep_upstream::DatabaseError;
 
@@ -33,6 +33,15 @@ impl Subject {
     /// One query of a module.
     pub fn query(module: &ModulePath, query: &Query) -> Self {
         Self { module: module.clone(), version: Some(Arc::from(query.as_str())) }
+    }
+
+    /// A version or a query of a module.
+    pub(crate) fn asked(module: &ModulePath, asked: &VersionOrQuery) -> Self {
+        let version: &str = match asked {
+            VersionOrQuery::Version(version) => version.as_str(),
+            VersionOrQuery::Query(query) => query.as_str(),
+        };
+        Self { module: module.clone(), version: Some(Arc::from(version)) }
     }
 
     /// One version of a module.
@@ -68,6 +77,24 @@ pub enum Failure {
         newest: Option<Version>,
         /// The authority's own words, at most 256 bytes, control characters removed.
         said: Arc<str>,
+    },
+    /// The module's origin has no such version, or it breaks a rule of versions (V-55, V-61).
+    #[error("{subject}: invalid version: {reason}")]
+    InvalidVersion {
+        /// What was asked.
+        subject: Subject,
+        /// How long ago the origin was asked.
+        asked_ago: Duration,
+        /// The go command's own words behind `invalid version: ` (P-71), at most 256 bytes.
+        reason: Arc<str>,
+    },
+    /// The origin wants a login that we do not have. To a public mirror such a repository looks nonexistent.
+    #[error("{subject}: {host} wants a login")]
+    NoAccess {
+        /// What was asked.
+        subject: Subject,
+        /// Who wants it.
+        host: Arc<str>,
     },
     /// The authority says that there is no such module.
     #[error("{subject}: nothing found")]
@@ -140,16 +167,36 @@ pub enum Failure {
         /// What was wrong.
         reason: Arc<str>,
     },
-    /// A zip whose source declares more bytes than the go command accepts (F31). A source that only goes on sending,
-    /// and whatever else is too large, is a [`BadAnswer`](Self::BadAnswer).
-    #[error("{subject}: {size} bytes, more than {limit}")]
+    /// A zip whose source declares more bytes than the go command accepts (F31), or a tree of an origin that has more. A
+    /// source that only goes on sending, and whatever else is too large, is a [`BadAnswer`](Self::BadAnswer).
+    #[error("{subject}: {what} of {size} bytes, more than {limit}")]
     TooLarge {
         /// What was asked.
         subject: Subject,
-        /// The declared size in bytes.
+        /// `zip`, `module source tree`, `go.mod file` or `LICENSE file`.
+        what: &'static str,
+        /// The declared or counted size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// Our own rules keep us from asking: the gate, the opt-out list, crawl rules. A deliberate stop.
+    #[error("{subject}: {host}: {reason}")]
+    Refused {
+        /// What was asked.
+        subject: Subject,
+        /// Whom we would have asked.
+        host: Arc<str>,
+        /// The rule, with the setting that changes it.
+        reason: Arc<str>,
+    },
+    /// The module's version control system needs a program that is not installed here.
+    #[error("{subject}: the program {program} is not installed here")]
+    NoProgram {
+        /// What was asked.
+        subject: Subject,
+        /// Its name.
+        program: &'static str,
     },
     /// The source does not answer, or answers with trouble of its own.
     #[error("{subject}: {host}: {reason}")]
@@ -252,6 +299,8 @@ pub enum Failure {
 pub enum Absent {
     /// Every source said so.
     AtEverySource,
+    /// The place where it would live said so, in the go command's words (P-71).
+    AtItsOrigin,
     /// The name is private, so no source was asked, and nothing is stored under it (D14).
     Private,
     /// It is a directory of a stored enclosing module, and the sources are away (D9).
@@ -282,6 +331,8 @@ impl Failure {
     pub fn subject(&self) -> &Subject {
         match self {
             Self::NoSuchVersion { subject, .. }
+            | Self::InvalidVersion { subject, .. }
+            | Self::NoAccess { subject, .. }
             | Self::NoSuchModule { subject, .. }
             | Self::Unlisted { subject, .. }
             | Self::NotCached { subject }
@@ -290,6 +341,8 @@ impl Failure {
             | Self::BadContent { subject, .. }
             | Self::BadAnswer { subject, .. }
             | Self::TooLarge { subject, .. }
+            | Self::Refused { subject, .. }
+            | Self::NoProgram { subject, .. }
             | Self::OriginDown { subject, .. }
             | Self::OriginLimit { subject, .. }
             | Self::Busy { subject, .. }
@@ -304,15 +357,23 @@ impl Failure {
         }
     }
 
-    /// Whether the authority itself said that there is nothing (D9).
+    /// Whether the authority itself said that there is nothing (D9), for us at least.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSuchVersion { .. } | Self::NoSuchModule { .. })
+        matches!(
+            self,
+            Self::NoSuchVersion { .. }
+                | Self::InvalidVersion { .. }
+                | Self::NoAccess { .. }
+                | Self::NoSuchModule { .. }
+        )
     }
 
     /// Whether what is stored may answer in its place: whatever is not the authority's own "not there" (P-26, R22).
-    /// The directory of an enclosing module is our own guess while the sources are away.
+    /// The directory of an enclosing module is our own guess while the sources are away, and a repository that wants a
+    /// login now has not lost its versions.
     pub fn yields_to_stored(&self) -> bool {
-        !self.is_absence() || matches!(self, Self::NoSuchModule { why: Absent::DirectoryOf(_), .. })
+        let guess = matches!(self, Self::NoSuchModule { why: Absent::DirectoryOf(_), .. });
+        !self.is_absence() || guess || matches!(self, Self::NoAccess { .. })
     }
 
     /// Whether asking again soon would give the same answer, so that it may be remembered for a short while (P-78).
@@ -326,13 +387,17 @@ impl Failure {
                     | Self::Checksum { .. }
                     | Self::BadContent { .. }
                     | Self::TooLarge { .. }
+                    | Self::Refused { .. }
             )
     }
 
     /// The same failure, told some time after the authority was asked.
     #[must_use]
     pub fn told_after(mut self, age: Duration) -> Self {
-        if let Self::NoSuchVersion { asked_ago, .. } | Self::NoSuchModule { asked_ago, .. } = &mut self {
+        if let Self::NoSuchVersion { asked_ago, .. }
+        | Self::InvalidVersion { asked_ago, .. }
+        | Self::NoSuchModule { asked_ago, .. } = &mut self
+        {
             *asked_ago = age;
         }
         self

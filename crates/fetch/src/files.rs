@@ -9,11 +9,12 @@ use modkeep_store::{
     Unreadable, Verified, VersionRecord,
 };
 
-use crate::chain::{Source, Walk, order};
+use crate::chain::{Walk, order};
 use crate::desk::{Changing, FileOf};
 use crate::failure::{Failure, Subject};
 use crate::fresh::Reach;
 use crate::observe::{Alarm, Event, Kind};
+use crate::source::Source;
 use crate::verify::{Asked, Download, Word};
 use crate::{Fetch, Got, How, said};
 
@@ -75,15 +76,15 @@ impl Fetch {
             return Ok(()); // landed between a caller's look and this take-off
         }
         let mut walk = Walk::default();
-        for source in order(&self.0.sources, pin(record.as_ref())) {
+        for link in order(self.chain(of.path()), pin(record.as_ref())) {
+            let source = &link.source;
             match self.info_from(source, of).await {
                 Ok(info) => {
                     let bytes = info.bytes().len() as u64;
-                    let parts =
-                        Parts { info: Some(Verified::info(info)), ..Parts::public(source.upstream.name()) };
+                    let parts = Parts { info: Some(Verified::info(info)), ..self.parts(of, source) };
                     return self.commit(of, parts, source, Kind::Info, bytes, take_off).await;
                 }
-                Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
+                Err(failure) if walk.note(failure.clone(), link.then).is_break() => break,
                 Err(_) => {}
             }
         }
@@ -95,15 +96,10 @@ impl Fetch {
         source: &Source,
         of: &ModuleVersion,
     ) -> Result<FetchedInfo, Failure> {
-        let subject = || Subject::version(of);
         let asked = VersionOrQuery::Version(of.version().clone());
-        let upstream = &source.upstream;
-        let bytes = upstream
-            .info(of.path(), &asked)
-            .await
-            .map_err(|error| said::by_upstream(subject(), upstream.name(), error))?;
+        let bytes = source.info(of.path(), &asked).await?;
         FetchedInfo::new(bytes, of)
-            .map_err(|error| said::nonsense(subject(), upstream.name(), &error.to_string()))
+            .map_err(|error| said::nonsense(Subject::version(of), source.name(), &error.to_string()))
     }
 
     /// Fetches, verifies and commits a `.mod`.
@@ -114,14 +110,15 @@ impl Fetch {
         }
         let word = self.word(of, record.as_ref(), FileKind::Mod);
         let mut walk = Walk::default();
-        for source in order(&self.0.sources, pin(record.as_ref())) {
+        for link in order(self.chain(of.path()), pin(record.as_ref())) {
+            let source = &link.source;
             match self.mod_from(source, of, word.clone()).await {
                 Ok(go_mod) => {
                     let bytes = go_mod.fetched().bytes().len() as u64;
-                    let parts = Parts { go_mod: Some(go_mod), ..Parts::public(source.upstream.name()) };
+                    let parts = Parts { go_mod: Some(go_mod), ..self.parts(of, source) };
                     return self.commit(of, parts, source, Kind::Mod, bytes, take_off).await;
                 }
-                Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
+                Err(failure) if walk.note(failure.clone(), link.then).is_break() => break,
                 Err(_) => {}
             }
         }
@@ -136,11 +133,8 @@ impl Fetch {
         of: &ModuleVersion,
         word: Asked,
     ) -> Result<Verified<FetchedMod>, Failure> {
-        let upstream = &source.upstream;
-        let (fetched, word) = tokio::join!(upstream.go_mod(of), word);
-        let bytes =
-            fetched.map_err(|error| said::by_upstream(Subject::version(of), upstream.name(), error))?;
-        self.judge(FetchedMod::new(bytes, of), &word?, upstream.name()).await
+        let (fetched, word) = tokio::join!(source.go_mod(of), word);
+        self.judge(FetchedMod::new(fetched?, of), &word?, source).await
     }
 
     /// Fetches, verifies and commits a zip.
@@ -151,14 +145,15 @@ impl Fetch {
         }
         let word = self.word(of, record.as_ref(), FileKind::Zip);
         let mut walk = Walk::default();
-        for source in order(&self.0.sources, pin(record.as_ref())) {
+        for link in order(self.chain(of.path()), pin(record.as_ref())) {
+            let source = &link.source;
             match self.zip_from(source, of, word.clone()).await {
                 Ok(zip) => {
                     let bytes = zip.fetched().size();
-                    let parts = Parts { zip: Some(zip), ..Parts::public(source.upstream.name()) };
+                    let parts = Parts { zip: Some(zip), ..self.parts(of, source) };
                     return self.commit(of, parts, source, Kind::Zip, bytes, take_off).await;
                 }
-                Err(failure) if walk.note(failure.clone(), source.then).is_break() => break,
+                Err(failure) if walk.note(failure.clone(), link.then).is_break() => break,
                 Err(_) => {}
             }
         }
@@ -174,19 +169,16 @@ impl Fetch {
         word: Asked,
     ) -> Result<Verified<FetchedZip>, Failure> {
         let (zip, word): (Download, Word) = tokio::try_join!(self.download(source, of), word)?;
-        self.judge_zip(zip, &word, source.upstream.name()).await
+        self.judge_zip(zip, &word, source).await
     }
 
     /// The zip in a scratch file of its own (P-86), read and summed. Bytes that are no zip are judged as well.
     async fn download(&self, source: &Source, of: &ModuleVersion) -> Result<Download, Failure> {
-        let (subject, upstream) = (Subject::version(of), &source.upstream);
+        let subject = Subject::version(of);
         let store = self.0.store.clone();
         let scratch = blocking(&subject, move || store.scratch()).await?;
         let scratch: Scratch = scratch.map_err(|error| said::by_store(subject.clone(), &error))?;
-        let scratch = upstream
-            .zip(of, scratch)
-            .await
-            .map_err(|error| said::by_upstream_of_zip(subject.clone(), upstream.name(), error))?;
+        let scratch = source.zip(of, scratch).await?;
         let version = of.clone();
         match blocking(&subject, move || FetchedZip::read(scratch, &version)).await? {
             Ok(zip) => Ok(Ok(zip)),
@@ -213,6 +205,11 @@ impl Fetch {
         }
     }
 
+    /// Nothing of a version yet; who may know of it, and who sends it.
+    pub(crate) fn parts(&self, of: &ModuleVersion, source: &Source) -> Parts {
+        if self.is_private(of.path()) { Parts::private(source.name()) } else { Parts::public(source.name()) }
+    }
+
     /// Makes verified files visible, which is the end of a good flight.
     async fn commit(
         &self,
@@ -228,7 +225,7 @@ impl Fetch {
             Ok(_record) => {}
             // Other bytes under a name that was served before: ours stay, and are the answer (H08, R3).
             Err(error @ StoreError::Conflict { .. }) => {
-                let detail = format!("{}: {error}", source.upstream.name());
+                let detail = format!("{}: {error}", source.name());
                 self.tell(&Event::Alarm {
                     subject: &subject,
                     alarm: Alarm::UpstreamChanged,
@@ -237,7 +234,7 @@ impl Fetch {
             }
             Err(error) => {
                 if let StoreError::GoModDiffers { .. } = &error {
-                    let detail = format!("{}: {error}", source.upstream.name());
+                    let detail = format!("{}: {error}", source.name());
                     self.tell(&Event::Alarm {
                         subject: &subject,
                         alarm: Alarm::GoModDiffers,
@@ -253,7 +250,7 @@ impl Fetch {
         self.tell(&Event::Fetched {
             subject: &subject,
             kind,
-            source: source.upstream.name(),
+            source: source.name(),
             bytes,
             took: self.now().saturating_duration_since(take_off),
             not_modified: false,

@@ -20,6 +20,7 @@ mod fresh;
 pub mod negative;
 mod observe;
 mod said;
+mod source;
 mod take_in;
 mod verify;
 
@@ -33,11 +34,11 @@ use modkeep_upstream::Database;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use chain::Source;
+pub use chain::Link;
 pub use failure::{Absent, Authority, Failure, Subject};
 pub use fresh::{Lifetimes, Plan, Reach, plan};
 pub use observe::{Alarm, Event, Kind, Observer, Verdict, unobserved};
-
+pub use source::Source;
 pub use take_in::Taken;
 
 use desk::{Changing, Desk, FileOf};
@@ -80,14 +81,15 @@ impl Default for Config {
 pub struct Parts {
     /// Where everything is kept.
     pub store: Store,
-    /// The chain of sources in order; empty is `off`.
-    pub sources: Vec<Source>,
+    /// The sources in the order in which to ask them; empty is `off`.
+    pub chain: Vec<Link>,
     /// The checksum database. Without one only paths matching `unchecked` can be fetched.
     pub database: Option<Database>,
     /// Paths that are not checked in the database (GONOSUMDB). `golang.org/toolchain` is checked whatever
     /// this says (P-107); the pattern `*` stands for `GOSUMDB=off`.
     pub unchecked: Patterns,
-    /// Paths that are never asked of a source or of a public database (D14).
+    /// Paths that are never asked of an upstream or of a public database (D14): they come from the chain's origin, or
+    /// from the store alone where it has none.
     pub private: Patterns,
     /// Patience and memory.
     pub config: Config,
@@ -106,7 +108,9 @@ pub struct Fetch(Arc<Inner>);
 struct Inner {
     repository: Repository,
     store: Store,
-    sources: Vec<Source>,
+    chain: Vec<Link>,
+    /// The one authority for private names: the first origin of the chain, or nobody (D14).
+    private_chain: Vec<Link>,
     database: Option<Database>,
     unchecked: Patterns,
     private: Patterns,
@@ -152,11 +156,13 @@ pub struct FreshAnswer {
 impl Fetch {
     /// The room over its parts.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, sources, database, unchecked, private, config, observer, tracker, cancel } = parts;
+        let Parts { store, chain, database, unchecked, private, config, observer, tracker, cancel } = parts;
+        let private_chain = chain.iter().filter(|link| link.source.is_origin()).take(1).cloned().collect();
         Self(Arc::new(Inner {
             repository: Repository::main(),
             store,
-            sources,
+            chain,
+            private_chain,
             database,
             unchecked,
             private,
@@ -229,13 +235,18 @@ impl Fetch {
     fn door(&self, subject: &Subject, reach: Reach) -> Result<(), Shut> {
         if reach == Reach::CachedOnly {
             Err(Shut::CachedOnly)
-        } else if self.0.private.matches(subject.module.as_str()) {
-            Err(Shut::Private)
-        } else if self.0.sources.is_empty() {
-            Err(Shut::NoSource)
-        } else {
+        } else if !self.chain(&subject.module).is_empty() {
             Ok(())
+        } else if self.is_private(&subject.module) {
+            Err(Shut::Private)
+        } else {
+            Err(Shut::NoSource)
         }
+    }
+
+    /// Who may be asked about a module, in order.
+    fn chain(&self, module: &ModulePath) -> &[Link] {
+        if self.is_private(module) { &self.0.private_chain } else { &self.0.chain }
     }
 
     fn tell(&self, event: &Event<'_>) {
@@ -258,7 +269,7 @@ impl Fetch {
 enum Shut {
     /// The client asked so (P-91).
     CachedOnly,
-    /// The name is private (D14).
+    /// The name is private (D14), and the chain has no origin.
     Private,
     /// The chain is `off`.
     NoSource,

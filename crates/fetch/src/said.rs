@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modkeep_module::zip::ZipError;
+use modkeep_origin::Error as OriginError;
 use modkeep_store::Error as StoreError;
 use modkeep_upstream::{DatabaseError, Error as UpstreamError};
 
@@ -50,9 +51,37 @@ pub(crate) fn by_upstream(subject: Subject, name: &str, error: UpstreamError) ->
 pub(crate) fn by_upstream_of_zip(subject: Subject, name: &str, error: UpstreamError) -> Failure {
     match error {
         UpstreamError::TooLarge { limit, declared: Some(size), .. } if size > limit => {
-            Failure::TooLarge { subject, size, limit }
+            Failure::TooLarge { subject, what: "zip", size, limit }
         }
         error => by_upstream(subject, name, error),
+    }
+}
+
+/// An origin's error (versions-and-origins section 12).
+pub(crate) fn by_origin(subject: Subject, error: OriginError) -> Failure {
+    let asked_ago = Duration::ZERO;
+    match error {
+        OriginError::NoModule { reason } => {
+            let (why, said) = (Absent::AtItsOrigin, harmless(&reason));
+            Failure::NoSuchModule { subject, asked_ago, why, said }
+        }
+        OriginError::NoVersion { reason } => {
+            Failure::InvalidVersion { subject, asked_ago, reason: harmless(&reason) }
+        }
+        OriginError::Login { host, .. } => Failure::NoAccess { subject, host: host.into() },
+        OriginError::Unfit { reason } => Failure::BadContent { subject, reason: harmless(&reason) },
+        OriginError::TooLarge { what, size, limit } => Failure::TooLarge { subject, what, size, limit },
+        OriginError::Refused { host, reason } => {
+            Failure::Refused { subject, host: host.into(), reason: harmless(&reason) }
+        }
+        OriginError::Throttled { host, retry_after } => {
+            Failure::OriginLimit { subject, host: host.into(), retry_after }
+        }
+        OriginError::Busy { retry_after, .. } => Failure::Busy { subject, retry_after },
+        OriginError::Malformed { host, what } => nonsense(subject, &host, &what),
+        OriginError::Trouble { host, reason } => down(subject, host.into(), &reason),
+        OriginError::NoProgram { program } => Failure::NoProgram { subject, program },
+        OriginError::Store(error) => by_store(subject, &error),
     }
 }
 

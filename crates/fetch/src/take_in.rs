@@ -6,10 +6,10 @@
 use futures_util::{StreamExt as _, stream};
 use modkeep_module::{H1, Info, ModuleVersion};
 use modkeep_store::{FetchedInfo, FileKind, Incoming, Parts, Verified};
-use modkeep_upstream::{Separator, Upstream};
+use modkeep_upstream::Upstream;
 
-use crate::chain::Source;
 use crate::failure::{Failure, Subject};
+use crate::source::Source;
 use crate::verify::Asked;
 use crate::{Fetch, said};
 
@@ -40,7 +40,7 @@ impl Fetch {
         versions: &[ModuleVersion],
         noted: impl Fn(&ModuleVersion) -> Option<H1>,
     ) -> Vec<Result<Taken, Failure>> {
-        let source = Source { upstream: tree.clone(), then: Separator::Comma };
+        let source = Source::Upstream(tree.clone());
         let read = versions.iter().map(|of| self.read_from(&source, of, noted(of)));
         let read: Vec<Result<Parts, Failure>> = stream::iter(read).buffered(AT_ONCE).collect().await;
         let mut outcomes = Vec::with_capacity(versions.len());
@@ -76,8 +76,7 @@ impl Fetch {
     ) -> Result<Parts, Failure> {
         let record = self.record(of).await?;
         let lacks = |kind| !record.as_ref().is_some_and(|record| record.has(kind));
-        let name = source.upstream.name();
-        let mut parts = if self.is_private(of) { Parts::private(name) } else { Parts::public(name) };
+        let mut parts = self.parts(of, source);
         if lacks(FileKind::Mod) {
             let word = self.word(of, record.as_ref(), FileKind::Mod);
             parts.go_mod = Some(self.mod_from(source, of, word).await?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use modkeep_module::ModuleVersion;
+use modkeep_module::{ModulePath, ModuleVersion};
 use modkeep_store::{
     Anomalous, BrokenZip, Evidence, Fetched, FetchedZip, FileKind, FirstSight, Mismatch, Recorded, Verified,
     VersionRecord,
@@ -14,6 +14,7 @@ use modkeep_tlog::client::ProvenRecord;
 use crate::failure::{Authority, Failure, Subject};
 use crate::observe::{Alarm, Event, Kind, Verdict};
 use crate::said::harmless;
+use crate::source::Source;
 use crate::{Fetch, said};
 
 /// Who says what the bytes must be.
@@ -23,7 +24,7 @@ pub(crate) enum Word {
     Ours(Recorded),
     /// A record that a checksum database proves.
     Proof(Arc<ProvenRecord>),
-    /// Nobody: the configuration switches checking off for the path.
+    /// Nobody: the configuration switches checking off for the path, or the name is private.
     Nobody,
 }
 
@@ -49,8 +50,7 @@ impl Fetch {
         async move {
             match recorded {
                 Some(recorded) => Ok(Word::Ours(recorded)),
-                None if this.is_unchecked(&of) => Ok(Word::Nobody),
-                None if this.is_private(&of) => Err(this.not_to_be_asked(&of)),
+                None if this.is_unchecked(&of) || this.is_private(of.path()) => Ok(Word::Nobody),
                 None => this.look_up(&of, kind).await,
             }
         }
@@ -64,15 +64,20 @@ impl Fetch {
     }
 
     /// Whether the name is private here (D14).
-    pub(crate) fn is_private(&self, of: &ModuleVersion) -> bool {
-        self.0.private.matches(of.path().as_str())
+    pub(crate) fn is_private(&self, module: &ModulePath) -> bool {
+        self.0.private.matches(module.as_str())
     }
 
-    /// A private name is said to no public database (D14): whoever brings such a version (an import) must also say
-    /// that it is not checked.
-    fn not_to_be_asked(&self, of: &ModuleVersion) -> Failure {
+    /// Why bytes for which nobody vouches are accepted from this source.
+    ///
+    /// A private name is said to no public database (D14): its own origin is believed, but whoever brings such a
+    /// version otherwise (an import) must also say that it is not checked.
+    fn first_sight(&self, of: &ModuleVersion, source: &Source) -> Result<FirstSight, Failure> {
+        if source.is_origin() || self.is_unchecked(of) {
+            return Ok(source.first_sight());
+        }
         let log = self.0.database.as_ref().map_or("(none)", |database| database.name()).into();
-        Failure::LogPrivate { subject: Subject::version(of), log }
+        Err(Failure::LogPrivate { subject: Subject::version(of), log })
     }
 
     async fn look_up(&self, of: &ModuleVersion, kind: FileKind) -> Result<Word, Failure> {
@@ -111,7 +116,7 @@ impl Fetch {
         &self,
         fetched: T,
         word: &Word,
-        source: &str,
+        source: &Source,
     ) -> Result<Verified<T>, Failure> {
         let subject = Subject::version(fetched.version());
         let kind = match T::KIND {
@@ -123,10 +128,11 @@ impl Fetch {
             Word::Ours(recorded) => Verified::against_record(fetched, recorded),
             Word::Proof(proof) => Verified::against_proof(fetched, proof),
             Word::Nobody => {
+                let why = self.first_sight(fetched.version(), source)?;
                 verdict(Verdict::Skipped);
-                return match Verified::at_first_sight(fetched, FirstSight::UncheckedPath) {
+                return match Verified::at_first_sight(fetched, why) {
                     Ok(verified) => Ok(verified),
-                    Err(anomalous) => Err(self.refuse_anomalous(anomalous, source).await),
+                    Err(anomalous) => Err(self.refuse_anomalous(anomalous, source.name()).await),
                 };
             }
         };
@@ -137,7 +143,7 @@ impl Fetch {
             }
             Err(mismatch) => {
                 verdict(Verdict::Mismatch);
-                Err(self.refuse_mismatch(subject, mismatch, source).await)
+                Err(self.refuse_mismatch(subject, mismatch, source.name()).await)
             }
         }
     }
@@ -148,7 +154,7 @@ impl Fetch {
         &self,
         download: Download,
         word: &Word,
-        source: &str,
+        source: &Source,
     ) -> Result<Verified<FetchedZip>, Failure> {
         let broken = match download {
             Ok(zip) => return self.judge(zip, word, source).await,
@@ -158,10 +164,10 @@ impl Fetch {
         let mismatch = match word {
             Word::Ours(recorded) => broken.against_record(recorded),
             Word::Proof(proof) => broken.against_proof(proof),
-            Word::Nobody => return Err(said::by_zip(subject, source, broken.error())),
+            Word::Nobody => return Err(said::by_zip(subject, source.name(), broken.error())),
         };
         self.tell(&Event::Verified { subject: &subject, kind: Kind::Zip, verdict: Verdict::Mismatch });
-        Err(self.refuse_mismatch(subject, mismatch, source).await)
+        Err(self.refuse_mismatch(subject, mismatch, source.name()).await)
     }
 
     async fn refuse_mismatch(&self, subject: Subject, mismatch: Mismatch, source: &str) -> Failure {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use modkeep_fetch::{Fetch, Parts, Source};
+use modkeep_fetch::{Fetch, Link, Parts};
 use modkeep_http::{Config, Faces, Service};
 use modkeep_module::Patterns;
 use modkeep_store::{MinFree, Store, SystemClock};
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::open(config, Arc::new(SystemClock))?;
     let fetch = Fetch::new(Parts {
         store: store.clone(),
-        sources: vec![Source { upstream: Upstream::new_tree(tree.into()), then: Separator::Comma }],
+        chain: vec![Link::upstream(Upstream::new_tree(tree.into()), Separator::Comma)],
         database: None, // a directory of our own: nothing in it is in a checksum database
         unchecked: Patterns::lenient("*"),
         private: Patterns::lenient(""),

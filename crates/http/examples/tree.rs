@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use modkeep_fetch::{Fetch, Source};
+use modkeep_fetch::{Fetch, Link};
 use modkeep_http::serve::Config as Listening;
 use modkeep_http::{Config, Faces, Server, Service};
 use modkeep_module::Patterns;
@@ -25,7 +25,7 @@ fn faces(tree: PathBuf, store: PathBuf) -> Result<Faces, modkeep_store::Error> {
     let store = Store::open(config, Arc::new(SystemClock))?;
     let fetch = Fetch::new(modkeep_fetch::Parts {
         store: store.clone(),
-        sources: vec![Source { upstream: Upstream::new_tree(tree), then: Separator::Comma }],
+        chain: vec![Link::upstream(Upstream::new_tree(tree), Separator::Comma)],
         database: None,
         unchecked: Patterns::lenient("*"),
         private: Patterns::lenient(""),

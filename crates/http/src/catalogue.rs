@@ -28,12 +28,15 @@ const SAID_BYTES_MAX: usize = 150;
 pub(crate) enum Code {
     NoSuchVersion,
     NoSuchModule,
+    NoAccess,
     Unlisted,
     NotCached,
     Offline,
     Checksum,
     BadContent,
     TooLarge,
+    Refused,
+    NoProgram,
     OriginDown,
     OriginLimit,
     Busy,
@@ -103,7 +106,7 @@ macro_rules! rows {
 }
 
 /// In the order of [`Code`].
-static ROWS: [Row; 29] = rows! {
+static ROWS: [Row; 32] = rows! {
     NoSuchVersion "no-such-version" "There is no such version"
         "Every source this mirror may ask answered, and none has this version or branch of the module."
         "If you have just pushed the tag, run the same command again in a minute: the answer is remembered that long, and an exact version is then asked for anew."
@@ -111,6 +114,9 @@ static ROWS: [Row; 29] = rows! {
     NoSuchModule "no-such-module" "There is no such module"
         "Every source this mirror may ask answered, and none knows a module of this path. A path inside a repository is a module only if it holds a go.mod file."
         "If the module is private, fetch it yourself: set GOPRIVATE to a pattern that matches it.";
+    NoAccess "no-access" "The origin asks for a login"
+        "The repository exists or is private: its host asked for a login, and this mirror has no credential for it. To a public mirror both look the same."
+        "Fetch it yourself: set GOPRIVATE to a pattern that matches it. Operators may add a rule under [[origin.credential]].";
     Unlisted "unlisted" "Not in the checksum database"
         "The checksum database was asked for this version's sums and has none, so the bytes cannot be checked, and this mirror keeps nothing that cannot be checked."
         "For a private module set GOPRIVATE to a pattern that matches it. Operators list such paths under origin.private or exempt them from checking.";
@@ -128,6 +134,12 @@ static ROWS: [Row; 29] = rows! {
         "Only the module's author can mend this, with a new version.";
     TooLarge "too-large" "Too large for any proxy"
         "The file is larger than the go command accepts from a proxy, so no mirror can serve it.";
+    Refused "refused" "This mirror does not ask there"
+        "A rule of this mirror keeps it from asking the place where the module lives: the place has an internal address, its owner wants no visits, or the rules for robots forbid it."
+        "Operators change such a rule in the section that the message names.";
+    NoProgram "no-program" "A program is missing here"
+        "The module lives in a version control system that this mirror reads through its own program, and that program is not installed here."
+        "Ask the operators to install it. Nothing is wrong with your module.";
     OriginDown "origin-down" "The source does not answer properly"
         "The source that would know does not answer, or answers with trouble of its own. That is never taken for absence. What is stored here is served meanwhile."
         "Run the same command again in a few minutes.";
@@ -212,6 +224,21 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and_if(said_line(said))
                 .and(again_line(*asked_ago))
         }
+        Failure::InvalidVersion { subject, asked_ago, reason } => {
+            Words::new(format!("{}@{}: {}", cut(subject.module.as_str()), version(subject), invalid(reason)))
+                .and(newest_line(None, *asked_ago))
+                .and(again_line(*asked_ago))
+        }
+        Failure::NoAccess { subject, host } => Words::new(format!(
+            "{} exists or is private: {host} asked for a login and this mirror has no credential for it.",
+            cut(subject.module.as_str())
+        ))
+        .and(format!("Fetch it yourself: go env -w GOPRIVATE={}", subject.module))
+        .and("Or ask the operators: add a credential rule for it."),
+        Failure::NoSuchModule { subject, why: Absent::AtItsOrigin, said, .. } => {
+            Words::new(format!("module {}: {}", cut(subject.module.as_str()), excerpt(said)))
+                .and("Private repository? This mirror has no credentials for it.")
+        }
         Failure::NoSuchModule { subject, why, said, .. } => {
             Words::new(format!("nothing found at {}.", cut(subject.module.as_str())))
                 .and(absence_line(why))
@@ -245,8 +272,8 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and(reason.to_string())
                 .and("Only the module's author can fix this, with a new version.")
         }
-        Failure::TooLarge { subject, size, limit } => {
-            Words::new(format!("{}: no proxy can serve its zip.", name(subject)))
+        Failure::TooLarge { subject, what, size, limit } => {
+            Words::new(format!("{}: {what} too large, so no proxy can serve it.", name(subject)))
                 .and(format!("It has {size} bytes; the go command accepts at most {limit}."))
         }
         _ => words_of_trouble(failure, request),
@@ -264,6 +291,14 @@ fn words_of_trouble(failure: &Failure, request: &str) -> Words {
                 .and(format!("Not cached here: {}.", name(subject)))
                 .and_if(here_line("Cached and usable now: ", here))
                 .and("This mirror asks again by itself; run the same command in 2 min.")
+        }
+        Failure::Refused { subject, host, reason } => {
+            Words::new(format!("this mirror does not ask {host} for {}.", name(subject)))
+                .and(reason.to_string())
+        }
+        Failure::NoProgram { program, .. } => {
+            Words::new(format!("the program {program} is not installed on this mirror."))
+                .and("Ask the operators to install it. Nothing is wrong with your module.")
         }
         Failure::OriginLimit { host, retry_after, .. } => {
             Words::new(format!("{host} limits how often we may fetch."))
@@ -294,6 +329,8 @@ fn words_of_trouble(failure: &Failure, request: &str) -> Words {
         Failure::Internal { .. }
         // The first half's; listed so that a new failure cannot be forgotten.
         | Failure::NoSuchVersion { .. }
+        | Failure::InvalidVersion { .. }
+        | Failure::NoAccess { .. }
         | Failure::NoSuchModule { .. }
         | Failure::Unlisted { .. }
         | Failure::NotCached { .. }
@@ -361,10 +398,18 @@ fn again_line(asked_ago: Duration) -> String {
 
 fn absence_line(why: &Absent) -> String {
     match why {
-        Absent::AtEverySource => "Private repository? This mirror has no credentials for it.".into(),
+        Absent::AtEverySource | Absent::AtItsOrigin => {
+            "Private repository? This mirror has no credentials for it.".into()
+        }
         Absent::Private => "The name is private here, so nobody outside was asked.".into(),
         Absent::DirectoryOf(module) => format!("It is a directory of the module {module}."),
     }
+}
+
+/// The go command's own sentence (P-70): it says `invalid pseudo-version` where the version has that form.
+fn invalid(reason: &str) -> String {
+    let excerpt = excerpt(reason);
+    if excerpt.starts_with("invalid ") { excerpt.to_owned() } else { format!("invalid version: {excerpt}") }
 }
 
 fn said_line(said: &str) -> Option<String> {
@@ -547,6 +592,20 @@ mod tests {
                 why: Absent::DirectoryOf(ModulePath::parse("example.com/m").unwrap()),
                 said: Arc::from(""),
             },
+            Failure::NoSuchModule {
+                subject: subject.clone(),
+                asked_ago: wait,
+                why: Absent::AtItsOrigin,
+                said: reason.clone(),
+            },
+            Failure::InvalidVersion {
+                subject: subject.clone(),
+                asked_ago: wait,
+                reason: Arc::from("unknown revision v1.4.0"),
+            },
+            Failure::NoAccess { subject: subject.clone(), host: host.clone() },
+            Failure::Refused { subject: subject.clone(), host: host.clone(), reason: reason.clone() },
+            Failure::NoProgram { subject: subject.clone(), program: "hg" },
             Failure::Unlisted { subject: subject.clone(), database: log.clone(), said: reason.clone() },
             Failure::NotCached { subject: subject.clone() },
             Failure::Offline { subject: subject.clone(), here: here() },
@@ -564,7 +623,7 @@ mod tests {
                 source_name: host.clone(),
                 reason: reason.clone(),
             },
-            Failure::TooLarge { subject: subject.clone(), size: 600 << 20, limit: 500 << 20 },
+            Failure::TooLarge { subject: subject.clone(), what: "zip", size: 600 << 20, limit: 500 << 20 },
             Failure::OriginDown {
                 subject: subject.clone(),
                 host: host.clone(),

@@ -39,7 +39,8 @@ impl Keep {
 /// so that no client goes elsewhere for the bytes; every trouble is 5xx.
 pub(crate) fn code(failure: &Failure) -> Code {
     match failure {
-        Failure::NoSuchVersion { .. } => Code::NoSuchVersion,
+        Failure::NoSuchVersion { .. } | Failure::InvalidVersion { .. } => Code::NoSuchVersion,
+        Failure::NoAccess { .. } => Code::NoAccess,
         Failure::NoSuchModule { .. } => Code::NoSuchModule,
         Failure::Unlisted { .. } => Code::Unlisted,
         Failure::NotCached { .. } => Code::NotCached,
@@ -47,6 +48,8 @@ pub(crate) fn code(failure: &Failure) -> Code {
         Failure::Checksum { .. } => Code::Checksum,
         Failure::BadContent { .. } => Code::BadContent,
         Failure::TooLarge { .. } => Code::TooLarge,
+        Failure::Refused { .. } => Code::Refused,
+        Failure::NoProgram { .. } => Code::NoProgram,
         Failure::BadAnswer { .. } | Failure::OriginDown { .. } => Code::OriginDown,
         Failure::OriginLimit { .. } => Code::OriginLimit,
         Failure::Busy { .. } => Code::Busy,
@@ -66,6 +69,7 @@ pub(crate) fn status(code: Code) -> StatusCode {
     match code {
         Code::NoSuchVersion
         | Code::NoSuchModule
+        | Code::NoAccess
         | Code::Unlisted
         | Code::NotCached
         | Code::Offline
@@ -75,7 +79,7 @@ pub(crate) fn status(code: Code) -> StatusCode {
         | Code::NoSuchTile
         | Code::NotAModule
         | Code::NoSuchPage => StatusCode::NOT_FOUND,
-        Code::Checksum | Code::LogPrivate => StatusCode::FORBIDDEN,
+        Code::Checksum | Code::LogPrivate | Code::Refused => StatusCode::FORBIDDEN,
         Code::OriginDown => StatusCode::BAD_GATEWAY,
         Code::StillFetching => StatusCode::GATEWAY_TIMEOUT,
         Code::OriginLimit
@@ -85,7 +89,7 @@ pub(crate) fn status(code: Code) -> StatusCode {
         | Code::Storage
         | Code::Damaged
         | Code::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Internal | Code::NoProgram => StatusCode::INTERNAL_SERVER_ERROR,
         Code::BadRequest | Code::BadFraming => StatusCode::BAD_REQUEST,
         Code::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
         Code::TooLong => StatusCode::URI_TOO_LONG,
@@ -115,6 +119,8 @@ pub(crate) fn keep(failure: &Failure) -> Keep {
         | Failure::NotCached { .. }
         | Failure::Offline { .. }
         | Failure::Checksum { .. }
+        | Failure::Refused { .. }
+        | Failure::NoProgram { .. }
         | Failure::BadAnswer { .. }
         | Failure::OriginDown { .. }
         | Failure::OriginLimit { .. }
@@ -127,9 +133,11 @@ pub(crate) fn keep(failure: &Failure) -> Keep {
         | Failure::Corrupt { .. }
         | Failure::Stopping { .. }
         | Failure::Internal { .. } => Keep::Never,
-        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } | Failure::Unlisted { .. } => {
-            Keep::Minute
-        }
+        Failure::NoSuchVersion { .. }
+        | Failure::InvalidVersion { .. }
+        | Failure::NoAccess { .. }
+        | Failure::NoSuchModule { .. }
+        | Failure::Unlisted { .. } => Keep::Minute,
         Failure::BadContent { .. } | Failure::TooLarge { .. } => Keep::TenMinutes,
     }
 }

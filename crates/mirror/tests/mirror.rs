@@ -5,7 +5,7 @@
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use modkeep_fetch::{Failure, Fetch, Parts, Reach, Source, unobserved};
+use modkeep_fetch::{Failure, Fetch, Link, Parts, Reach, unobserved};
 use modkeep_mirror::{Answer, Body, CacheOutcome, Config, Mirror, Object};
 use modkeep_module::Patterns;
 use modkeep_module::goproxy::Request;
@@ -29,10 +29,7 @@ fn rig() -> Rig {
     let config = StoreConfig { path: folder.path().join("data"), min_free: MinFree::Bytes(0) };
     let fetch = Fetch::new(Parts {
         store: Store::open(config, Arc::new(ManualClock::new())).unwrap(),
-        sources: vec![Source {
-            upstream: Upstream::new_tree(folder.path().join("tree")),
-            then: Separator::Comma,
-        }],
+        chain: vec![Link::upstream(Upstream::new_tree(folder.path().join("tree")), Separator::Comma)],
         database: None,
         unchecked: Patterns::parse("*").unwrap(),
         private: Patterns::parse("").unwrap(),

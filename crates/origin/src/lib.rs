@@ -13,6 +13,7 @@ mod archive;
 mod config;
 mod error;
 mod git;
+mod origin;
 mod place;
 mod program;
 mod repository;
@@ -21,6 +22,7 @@ mod versions;
 
 pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
 pub use error::Error;
+pub use origin::Origin;
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;
 pub use program::jail::keep as keep_jail;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use modkeep_egress::{Config as EgressConfig, Egress, HostPort};
-use modkeep_fetch::{Config, Fetch, Parts, Reach, Source, unobserved};
+use modkeep_fetch::{Config, Fetch, Link, Parts, Reach, unobserved};
 use modkeep_module::Patterns;
 use modkeep_store::{Config as StoreConfig, MinFree, Repository, Store, SystemClock};
 use modkeep_testkit::{Site, Upstream as Server};
@@ -36,10 +36,10 @@ async fn every_real_version_is_proven_by_the_real_database() {
     let chain = Chain::parse(&server.url()).unwrap();
     let config = DatabaseConfig::of(&GoSumDb::parse("sum.golang.org").unwrap(), &chain).unwrap();
     let fetch = Fetch::new(Parts {
-        sources: vec![Source {
-            upstream: Upstream::new_http(server.url().parse().unwrap(), egress.clone()),
-            then: Separator::Comma,
-        }],
+        chain: vec![Link::upstream(
+            Upstream::new_http(server.url().parse().unwrap(), egress.clone()),
+            Separator::Comma,
+        )],
         database: Some(Database::new(config, egress, store.clone()).unwrap()),
         store: store.clone(),
         unchecked: Patterns::parse("").unwrap(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modkeep_egress::{Config as EgressConfig, Egress, HostPort};
-use modkeep_fetch::{Alarm, Config, Event, Failure, Fetch, Got, Parts, Reach, Source};
+use modkeep_fetch::{Alarm, Config, Event, Failure, Fetch, Got, Link, Parts, Reach};
 use modkeep_module::{ModulePath, ModuleVersion, Patterns, Query, Version};
 use modkeep_store::{Config as StoreConfig, EvidenceKind, MinFree, Repository, Store, VersionRecord};
 use modkeep_testkit::{ManualClock, ModuleWorld, Site, SumDb, Upstream as Server};
@@ -65,11 +65,10 @@ pub(crate) fn build(world: &ModuleWorld, plan: Plan) -> Rig {
         .collect();
     let named = servers.iter().map(|server| HostPort::parse(&server.host()).unwrap()).collect();
     let egress = Egress::new(EgressConfig { named, ..EgressConfig::default() }).unwrap();
-    let sources = servers.iter().zip(&plan.separators).map(|(server, then)| Source {
-        upstream: Upstream::new_http(server.url().parse().unwrap(), egress.clone()),
-        then: *then,
+    let chain = servers.iter().zip(&plan.separators).map(|(server, then)| {
+        Link::upstream(Upstream::new_http(server.url().parse().unwrap(), egress.clone()), *then)
     });
-    let sources = sources.collect();
+    let chain = chain.collect();
     let database = plan.database.then(|| {
         let gosumdb = GoSumDb::parse(&servers[0].gosumdb()).unwrap();
         let config = DatabaseConfig::of(&gosumdb, &Chain::parse("off").unwrap()).unwrap();
@@ -80,7 +79,7 @@ pub(crate) fn build(world: &ModuleWorld, plan: Plan) -> Rig {
     let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
     let fetch = Fetch::new(Parts {
         store: store.clone(),
-        sources,
+        chain,
         database,
         unchecked: Patterns::parse(plan.unchecked).unwrap(),
         private: Patterns::parse(plan.private).unwrap(),

@@ -1,7 +1,7 @@
 //! A whole house in a temporary directory: a store, a tree of generated modules as its one source, the faces, the
 //! service.
 
-use modkeep_fetch::{Fetch, Parts, Source};
+use modkeep_fetch::{Fetch, Link, Parts};
 use modkeep_http::{Config, Faces, Service};
 use modkeep_module::Patterns;
 use modkeep_store::{MinFree, Store, SystemClock};
@@ -41,7 +41,7 @@ impl House {
         let store = Store::open(config, Arc::new(SystemClock)).unwrap();
         let fetch = Fetch::new(Parts {
             store: store.clone(),
-            sources: vec![Source { upstream: Upstream::new_tree(tree), then: Separator::Comma }],
+            chain: vec![Link::upstream(Upstream::new_tree(tree), Separator::Comma)],
             database: None,
             unchecked: Patterns::lenient("*"),
             private: Patterns::lenient(""),
