@@ -79,14 +79,14 @@ pub enum Failure {
         said: Arc<str>,
     },
     /// The module's origin has no such version, or it breaks a rule of versions (V-55, V-61).
-    #[error("{subject}: invalid version: {reason}")]
+    #[error("{sentence}")]
     InvalidVersion {
         /// What was asked.
         subject: Subject,
         /// How long ago the origin was asked.
         asked_ago: Duration,
-        /// The go command's own words behind `invalid version: ` (P-71), at most 256 bytes.
-        reason: Arc<str>,
+        /// The go command's own sentence (P-70), at most 256 bytes beside the name: `<path>@<version>: invalid version: …`.
+        sentence: Arc<str>,
     },
     /// The origin wants a login that we do not have. To a public mirror such a repository looks nonexistent.
     #[error("{subject}: {host} wants a login")]

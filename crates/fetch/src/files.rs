@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use modkeep_module::ModuleVersion;
 use modkeep_module::VersionOrQuery;
+use modkeep_origin::Zip;
 use modkeep_store::{
     Error as StoreError, FetchedInfo, FetchedMod, FetchedZip, FileKind, Parts, Scratch, StoredFile,
     Unreadable, Verified, VersionRecord,
@@ -178,7 +179,10 @@ impl Fetch {
         let store = self.0.store.clone();
         let scratch = blocking(&subject, move || store.scratch()).await?;
         let scratch: Scratch = scratch.map_err(|error| said::by_store(subject.clone(), &error))?;
-        let scratch = source.zip(of, scratch).await?;
+        let scratch = match source.zip(of, scratch).await? {
+            Zip::Built(zip) => return Ok(Ok(zip)),
+            Zip::Sent(scratch) => scratch,
+        };
         let version = of.clone();
         match blocking(&subject, move || FetchedZip::read(scratch, &version)).await? {
             Ok(zip) => Ok(Ok(zip)),

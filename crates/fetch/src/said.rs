@@ -12,13 +12,24 @@ use crate::failure::{Absent, Failure, Subject};
 
 /// How much of a foreign text is kept (hostile-inputs U8).
 const SAID_BYTES_MAX: usize = 256;
+/// A module path with its version (hostile-inputs part 1).
+const NAME_BYTES_MAX: usize = 1024 + 256;
 
 /// A foreign text made harmless: one line, no control characters, cut at 256 bytes.
 pub(crate) fn harmless(text: &str) -> Arc<str> {
+    harmless_up_to(text, SAID_BYTES_MAX)
+}
+
+/// The same of a sentence that begins with our own reader's words, a module's path and version.
+fn sentence(text: &str) -> Arc<str> {
+    harmless_up_to(text, NAME_BYTES_MAX + SAID_BYTES_MAX)
+}
+
+fn harmless_up_to(text: &str, bytes_max: usize) -> Arc<str> {
     let mut kept = String::new();
     for character in text.trim().chars() {
         let character = if character.is_control() { ' ' } else { character };
-        if kept.len() + character.len_utf8() > SAID_BYTES_MAX {
+        if kept.len() + character.len_utf8() > bytes_max {
             break;
         }
         kept.push(character);
@@ -66,7 +77,12 @@ pub(crate) fn by_origin(subject: Subject, error: OriginError) -> Failure {
             Failure::NoSuchModule { subject, asked_ago, why, said }
         }
         OriginError::NoVersion { reason } => {
-            Failure::InvalidVersion { subject, asked_ago, reason: harmless(&reason) }
+            let version = subject.version.as_deref().unwrap_or("latest");
+            let said = format!("{}@{version}: invalid version: {reason}", subject.module);
+            Failure::InvalidVersion { subject, asked_ago, sentence: sentence(&said) }
+        }
+        OriginError::NotAVersion { sentence: said } => {
+            Failure::InvalidVersion { subject, asked_ago, sentence: sentence(&said) }
         }
         OriginError::Login { host, .. } => Failure::NoAccess { subject, host: host.into() },
         OriginError::Unfit { reason } => Failure::BadContent { subject, reason: harmless(&reason) },

@@ -1,7 +1,7 @@
 //! Who can be asked about a module: another mirror, or the repositories themselves.
 
 use modkeep_module::{ModulePath, ModuleVersion, VersionOrQuery};
-use modkeep_origin::Origin;
+use modkeep_origin::{Origin, Zip};
 use modkeep_store::{FirstSight, Scratch};
 use modkeep_upstream::{Fetched, Upstream};
 
@@ -103,12 +103,12 @@ impl Source {
         }
     }
 
-    pub(crate) async fn zip(&self, of: &ModuleVersion, scratch: Scratch) -> Result<Scratch, Failure> {
+    pub(crate) async fn zip(&self, of: &ModuleVersion, scratch: Scratch) -> Result<Zip, Failure> {
         let subject = || Subject::version(of);
         match self {
             Self::Upstream(upstream) => {
                 let zip = upstream.zip(of, scratch).await;
-                zip.map_err(|error| said::by_upstream_of_zip(subject(), self.name(), error))
+                zip.map(Zip::Sent).map_err(|error| said::by_upstream_of_zip(subject(), self.name(), error))
             }
             Self::Origin(origin) => {
                 let zip = origin.zip(of, scratch).await;

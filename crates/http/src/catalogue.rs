@@ -224,10 +224,8 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and_if(said_line(said))
                 .and(again_line(*asked_ago))
         }
-        Failure::InvalidVersion { subject, asked_ago, reason } => {
-            Words::new(format!("{}@{}: {}", cut(subject.module.as_str()), version(subject), invalid(reason)))
-                .and(newest_line(None, *asked_ago))
-                .and(again_line(*asked_ago))
+        Failure::InvalidVersion { asked_ago, sentence, .. } => {
+            Words::new(cut(sentence)).and(newest_line(None, *asked_ago)).and(again_line(*asked_ago))
         }
         Failure::NoAccess { subject, host } => Words::new(format!(
             "{} exists or is private: {host} asked for a login and this mirror has no credential for it.",
@@ -404,12 +402,6 @@ fn absence_line(why: &Absent) -> String {
         Absent::Private => "The name is private here, so nobody outside was asked.".into(),
         Absent::DirectoryOf(module) => format!("It is a directory of the module {module}."),
     }
-}
-
-/// The go command's own sentence (P-70): it says `invalid pseudo-version` where the version has that form.
-fn invalid(reason: &str) -> String {
-    let excerpt = excerpt(reason);
-    if excerpt.starts_with("invalid ") { excerpt.to_owned() } else { format!("invalid version: {excerpt}") }
 }
 
 fn said_line(said: &str) -> Option<String> {
@@ -601,7 +593,7 @@ mod tests {
             Failure::InvalidVersion {
                 subject: subject.clone(),
                 asked_ago: wait,
-                reason: Arc::from("unknown revision v1.4.0"),
+                sentence: format!("{module}@v1.4.0: invalid version: unknown revision v1.4.0").into(),
             },
             Failure::NoAccess { subject: subject.clone(), host: host.clone() },
             Failure::Refused { subject: subject.clone(), host: host.clone(), reason: reason.clone() },

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modkeep_egress::{AllowRule, Egress, HostPort, ProxyEnv, user_agent};
-use modkeep_fetch::{Fetch, Lifetimes, Observer, Source};
+use modkeep_fetch::{Fetch, Lifetimes, Link, Observer};
 use modkeep_module::Patterns;
+use modkeep_origin::Origin;
 use modkeep_store::{MinFree, Store, SystemClock};
 use modkeep_sumdb::Relay;
 use modkeep_upstream::{Chain, Database, DatabaseConfig, Entry, GoSumDb, Patience, Separator, Upstream};
@@ -41,11 +42,12 @@ impl House {
         let egress = egress(effective, sources, &[])?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
+        let origin = Origin::new(modkeep_origin::Config::default(), egress.clone(), store.clone());
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
-            sources: sources.upstreams(&egress, patience),
+            chain: sources.chain(&egress, patience, &origin),
             database: Some(database.clone()),
             unchecked,
             private: private.clone(),
@@ -103,11 +105,7 @@ impl Sources {
         let mut sources = Self { entries: Vec::new(), warnings: Vec::new() };
         for (entry, then) in chain.entries() {
             let is_own = matches!(entry, Entry::Proxy(url) if HostPort::of(url).is_some_and(|place| own.contains(&place)));
-            if matches!(entry, Entry::Direct) {
-                let left_out =
-                    "\"direct\" is left out of the chain: version control comes with a later release";
-                sources.warnings.push(left_out.to_owned());
-            } else if is_own && effective.is_from_go(KEY) {
+            if is_own && effective.is_from_go(KEY) {
                 sources.warnings.push("GOPROXY names this server; it is left out of the chain".to_owned());
             } else if is_own {
                 return Err(slip("names this server itself"));
@@ -127,12 +125,12 @@ impl Sources {
         self
     }
 
-    fn upstreams(&self, egress: &Egress, patience: Patience) -> Vec<Source> {
-        let source = |(entry, then): &(Entry, Separator)| {
-            let upstream = Upstream::of_entry(entry, egress)?.with_patience(patience);
-            Some(Source { upstream, then: *then })
+    fn chain(&self, egress: &Egress, patience: Patience, origin: &Origin) -> Vec<Link> {
+        let link = |(entry, then): &(Entry, Separator)| match entry {
+            Entry::Direct => Some(Link::origin(origin.clone(), *then)),
+            entry => Some(Link::upstream(Upstream::of_entry(entry, egress)?.with_patience(patience), *then)),
         };
-        self.entries.iter().filter_map(source).collect()
+        self.entries.iter().filter_map(link).collect()
     }
 
     fn places(&self) -> Vec<HostPort> {

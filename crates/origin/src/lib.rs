@@ -22,7 +22,7 @@ mod versions;
 
 pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
 pub use error::Error;
-pub use origin::Origin;
+pub use origin::{Origin, Zip};
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;
 pub use program::jail::keep as keep_jail;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use modkeep_egress::Egress;
 use modkeep_module::{ModulePath, ModuleVersion, VersionOrQuery};
-use modkeep_store::{Scratch, Store};
+use modkeep_store::{FetchedZip, Scratch, Store};
 use modkeep_upstream::Fetched;
 
 use crate::config::Config;
@@ -17,6 +17,15 @@ use crate::error::Error;
 /// repository. Every method is cancel safe: what was fetched for it serves the next question.
 #[derive(Clone)]
 pub struct Origin(Arc<Inner>);
+
+/// A version's zip in a scratch file.
+#[derive(Debug)]
+pub enum Zip {
+    /// Packed here, and summed while it was.
+    Built(FetchedZip),
+    /// Sent by the proxy that the module's go-import page names (V-21): anything, until somebody has read it.
+    Sent(Scratch),
+}
 
 struct Inner {
     config: Config,
@@ -72,7 +81,7 @@ impl Origin {
     }
 
     /// `@v/….zip`, packed into a scratch file of the store by the rules of the go command (module-zip sections 4 to 7).
-    pub async fn zip(&self, version: &ModuleVersion, scratch: Scratch) -> Result<Scratch, Error> {
+    pub async fn zip(&self, version: &ModuleVersion, scratch: Scratch) -> Result<Zip, Error> {
         todo!("{version} {scratch:?}")
     }
 }
