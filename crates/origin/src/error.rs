@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Nothing tells when a full queue will have moved; a second is a polite guess.
+const QUEUE_MOVES: Duration = Duration::from_secs(1);
+
 /// Why an origin did not give what it was asked for.
 ///
 /// Only [`Error::NoModule`], [`Error::NoVersion`], [`Error::NotAVersion`] and [`Error::Login`] are absence; everything
@@ -112,6 +115,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a failed request means here. Absence is never among it: that is a status (D9).
+    pub(crate) fn of_egress(error: &modkeep_egress::Error) -> Self {
+        use modkeep_egress::{Class, Error as Egress};
+        let host = error.host().to_owned();
+        let whole = error.to_string();
+        let reason = whole.strip_prefix(&format!("{host}: ")).unwrap_or(&whole).to_owned();
+        let retry_after = error.retry_after().unwrap_or(QUEUE_MOVES);
+        match (error.class(), error) {
+            (_, Egress::QueueFull { .. }) => Self::Busy { host, retry_after },
+            (_, Egress::Malformed { reason, .. }) => Self::Malformed { host, what: reason.clone() },
+            (Class::Busy, _) => Self::Throttled { host, retry_after },
+            (Class::Refusal, _) => Self::Refused { host, reason },
+            (Class::Trouble | Class::Limit, _) => Self::Trouble { host, reason },
+        }
+    }
+
     /// `unknown revision <rev>`, the most frequent one.
     pub(crate) fn unknown_revision(revision: &str) -> Self {
         Self::NoVersion { reason: format!("unknown revision {revision}") }

@@ -28,4 +28,5 @@ pub use database::{Database, DatabaseConfig, DatabaseError};
 pub use error::Error;
 pub use gosumdb::{GoSumDb, GoSumDbError, PUBLIC_DATABASE_KEY};
 pub use inventory::{Inventory, noted_sum};
+pub use text::sanitised;
 pub use upstream::Upstream;

@@ -7,7 +7,7 @@ const LINES_MAX: usize = 8;
 /// Lines of printable text; everything else of a foreign text is dropped (U8, H11).
 ///
 /// A web page has nothing to say in a terminal: it becomes an empty text.
-pub(crate) fn sanitised(body: &[u8], content_type: Option<&str>) -> String {
+pub fn sanitised(body: &[u8], content_type: Option<&str>) -> String {
     let html = content_type.is_some_and(is_web_page);
     if html || looks_like_web_page(body) {
         return String::new();

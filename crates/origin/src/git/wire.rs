@@ -5,13 +5,23 @@
 //! between. Whatever this client cannot speak to (protocol 0 and 1, dumb servers) it names in a [`WireError`], so
 //! that the caller can start the git program instead.
 
-use std::sync::Arc;
+mod contact;
+mod fetch;
+mod refs;
+mod talk;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use modkeep_egress::Egress;
+use modkeep_egress::{Egress, Encoding, Limits};
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
 use crate::place::Remote;
+use contact::Contact;
+pub(crate) use fetch::Fetched;
+use talk::Talk;
 
 /// Why the repository did not answer over the wire.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -109,31 +119,38 @@ pub(crate) struct FetchAsk {
     pub(crate) depth: Option<u32>,
     /// What to leave out.
     pub(crate) filter: Option<Filter>,
-    /// The most bytes that the pack may have.
+    /// The most bytes that the answer may have.
     pub(crate) bytes_max: u64,
 }
 
-/// The answer to a [`FetchAsk`]: what the server cut off, and the pack, yet to be read.
-#[derive(Debug)]
-pub(crate) struct Fetched {
-    /// Commits that came without their parents. Empty although a depth was asked for: the server ignored it, or the
-    /// history is that short (C20).
-    pub(crate) shallow: Vec<Arc<str>>,
-    /// Commits that were shallow here and are no longer.
-    pub(crate) unshallow: Vec<Arc<str>>,
+/// How much is listened to, and for how long (`hostile-inputs.md` part 1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct WireLimits {
+    /// The largest answer to `ls-refs`, and the largest capability advertisement. Default 64 MiB.
+    pub(crate) refs_bytes_max: u64,
+    /// The most refs that are kept of it. Default 350,000: the 300,000 of B25 and room, some 60 MiB in memory.
+    pub(crate) refs_max: usize,
+    /// One request, all in all. Default 10 min.
+    pub(crate) total: Duration,
+    /// The wait for the head of an answer, and for each further KiB of its body. Default 30 s.
+    pub(crate) silence: Duration,
 }
 
-impl Fetched {
-    /// The next bytes of the pack; `None` at its proper end. Its contents are unchecked.
-    ///
-    /// Cancel safe: a caller that stops waiting and calls again loses nothing.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
-        todo!()
+impl WireLimits {
+    /// Those of one request.
+    fn of(self, bytes_max: u64) -> Limits {
+        Limits { bytes_max, total: self.total, head: self.silence, silence: self.silence, redirects_max: 10 }
     }
+}
 
-    /// The bytes received so far for this fetch, framing included.
-    pub(crate) fn bytes(&self) -> u64 {
-        todo!()
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self {
+            refs_bytes_max: 64 * 1024 * 1024,
+            refs_max: 350_000,
+            total: Duration::from_mins(10),
+            silence: Duration::from_secs(30),
+        }
     }
 }
 
@@ -142,27 +159,76 @@ impl Fetched {
 pub(crate) struct Wire {
     egress: Egress,
     remote: Remote,
+    limits: WireLimits,
+    /// What the server said of itself. Replaced by an empty cell when it stops keeping its word.
+    contact: Mutex<Arc<OnceCell<Arc<Contact>>>>,
 }
 
 impl Wire {
     /// Nothing is asked yet. The remote's URL must be http or https.
     pub(crate) fn new(egress: Egress, remote: Remote) -> Self {
-        Self { egress, remote }
+        Self { egress, remote, limits: WireLimits::default(), contact: Mutex::default() }
+    }
+
+    /// The same with other limits.
+    pub(crate) fn limited(self, limits: WireLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// What the server can do: one request the first time, remembered then.
+    ///
+    /// Cancel safe: a caller that leaves passes the question on to the next one.
     pub(crate) async fn capabilities(&self) -> Result<Capabilities, WireError> {
-        todo!()
+        self.contact().await.map(|contact| contact.can)
     }
 
-    /// The refs whose names begin with one of the prefixes; one request, and one more at the first contact.
+    /// The refs whose names begin with one of the prefixes (of `HEAD`, branches and tags; none: all of them). One
+    /// request, and one more at the first contact.
+    ///
+    /// Cancel safe.
     pub(crate) async fn ls_refs(&self, prefixes: &[&str]) -> Result<LsRefs, WireError> {
-        todo!()
+        let contact = self.contact().await?;
+        let question = refs::question(&contact, prefixes);
+        let mut talk = self.post(&contact, question, self.limits.refs_bytes_max, Encoding::Gzip).await?;
+        refs::read(&mut talk, contact.can.object_format, self.limits.refs_max).await
     }
 
-    /// Asks for a pack; one request, and one more at the first contact. Never a thin one. A filter that the server
+    /// Asks for a pack; one request, and one more at the first contact. Never a thin pack. A filter that the server
     /// does not advertise is [`WireError::FilterRefused`] without a request.
+    ///
+    /// Cancel safe. The answer keeps the host's turn until its pack is read or dropped.
     pub(crate) async fn fetch(&self, ask: &FetchAsk) -> Result<Fetched, WireError> {
-        todo!()
+        let contact = self.contact().await?;
+        let question = fetch::question(&contact, ask)?;
+        // What a pack holds is compressed already.
+        let talk = self.post(&contact, question, ask.bytes_max, Encoding::Plain).await?;
+        Fetched::begin(talk, contact.can.object_format, ask.filter.is_some()).await
+    }
+
+    async fn contact(&self) -> Result<Arc<Contact>, WireError> {
+        let cell = Arc::clone(&self.contact.lock().unwrap_or_else(PoisonError::into_inner));
+        let greeted = cell.get_or_try_init(|| async {
+            contact::greet(&self.egress, &self.remote, self.limits).await.map(Arc::new)
+        });
+        greeted.await.map(Arc::clone)
+    }
+
+    async fn post(
+        &self,
+        contact: &Contact,
+        question: Bytes,
+        bytes_max: u64,
+        encoding: Encoding,
+    ) -> Result<Talk, WireError> {
+        let limits = self.limits.of(bytes_max);
+        let answer = Talk::post(&self.egress, contact, question, limits, encoding).await;
+        if matches!(answer, Err(WireError::NotGit | WireError::Other(Error::NoModule { .. }))) {
+            // It was there a moment ago: perhaps it moved, so the next question begins with a greeting.
+            *self.contact.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        }
+        answer
     }
 }
+
+#[cfg(test)]
+mod tests;
