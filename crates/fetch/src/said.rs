@@ -96,6 +96,7 @@ pub(crate) fn by_origin(subject: Subject, error: OriginError) -> Failure {
         OriginError::Busy { retry_after, .. } => Failure::Busy { subject, retry_after },
         OriginError::Malformed { host, what } => nonsense(subject, &host, &what),
         OriginError::Trouble { host, reason } => down(subject, host.into(), &reason),
+        OriginError::NeedsGit { what } => down(subject, "git".into(), &what),
         OriginError::NoProgram { program } => Failure::NoProgram { subject, program },
         OriginError::Store(error) => by_store(subject, &error),
     }
