@@ -79,6 +79,29 @@ impl Info {
         Self { version, time: time.filter(|time| time.is_expressible()), origin: None, cleaned: false }
     }
 
+    /// The same, from there. The URL loses what must not be passed on (P-61).
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(Origin { url: without_secrets(&origin.url), ..origin });
+        self
+    }
+
+    /// The form that is kept under the version's own name (P-60): what else could have been found decides nothing
+    /// any more, so no sums, and no ref where the version names its commit itself.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        let is_pseudo = self.version.is_pseudo();
+        if let Some(origin) = &mut self.origin {
+            for sum in [&mut origin.tag_prefix, &mut origin.tag_sum, &mut origin.repo_sum] {
+                sum.clear();
+            }
+            if is_pseudo {
+                origin.reference.clear();
+            }
+        }
+        self
+    }
+
     /// What stands for an `.info` that nobody kept: the version, and its time where a pseudo-version tells it (P-153).
     pub fn plain(version: &Version) -> Self {
         let pseudo = crate::pseudo::parse(version).ok();
@@ -326,6 +349,28 @@ mod tests {
             parse(r#" {"version":"v1.0.0","TIME":null,"Name":"x","Short":"y","Origin":null} "#).unwrap();
         assert_eq!((info.version().as_str(), info.time(), info.origin()), ("v1.0.0", None, None));
         assert_eq!(parse(r#"{"Version":"v1.0.0","Time":"0001-01-01T00:00:00Z"}"#).unwrap().time(), None);
+    }
+
+    #[test]
+    fn what_is_kept_under_the_version_states_no_sums() {
+        let found = |version| {
+            let origin = Origin {
+                url: "https://ann:secret@git.example.com/x".to_owned(),
+                hash: "daa7c04131f5".to_owned(),
+                tag_sum: "t1:x".to_owned(),
+                reference: "refs/heads/main".to_owned(),
+                ..Origin::default()
+            };
+            Info::new(Version::parse(version).unwrap(), None).with_origin(origin).settled().to_json()
+        };
+        for (version, reference) in
+            [("v1.0.0", r#","Ref":"refs/heads/main""#), ("v0.0.0-20191109021931-daa7c04131f5", "")]
+        {
+            let expected = format!(
+                r#"{{"Version":"{version}","Origin":{{"URL":"https://git.example.com/x","Hash":"daa7c04131f5"{reference}}}}}"#
+            );
+            assert_eq!(String::from_utf8(found(version)).unwrap(), expected);
+        }
     }
 
     #[test]

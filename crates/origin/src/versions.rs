@@ -1,14 +1,29 @@
 //! From a repository to versions, exactly as the go command (versions-and-origins sections 3 to 10).
 //!
-//! [`Geometry`] says which tags and which directory belong to a module path; [`Module`] answers the questions about it
-//! by asking its [`Repository`].
+//! [`Geometry`] says which tags and which directories belong to a module path; [`Module`] answers the questions
+//! about it, by asking its [`Repository`]. Each question is a [`Question`], which reads no file twice:
+//!
+//! - [`list`] takes versions from tags, [`latest`] picks one of them;
+//! - [`convert`] makes a version of a commit, [`pseudo`] checks one that names its commit;
+//! - [`find_dir`] finds the module in the tree of a commit;
+//! - [`sums`] says on which tags an answer depends.
 
+mod convert;
+mod find_dir;
 mod geometry;
+mod latest;
+mod list;
+mod names;
+mod pseudo;
+mod question;
+mod sums;
 
 use bytes::Bytes;
+use modkeep_module::gomod::GoMod;
 use modkeep_module::{Info, ModulePath, Version, VersionOrQuery, info};
 
 pub(crate) use self::geometry::Geometry;
+use self::question::Question;
 use crate::error::Error;
 use crate::place::RepositoryPlace;
 use crate::repository::{Commit, Repository};
@@ -24,7 +39,7 @@ pub(crate) struct Module<'a> {
 /// A version, found: what its `.info` says, and where its files are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Located {
-    /// Its `.info`, with the Origin of section 10 (not yet cleaned, P-60).
+    /// Its `.info`, with the whole Origin of section 10: [`Info::settled`] before it is kept (P-60).
     pub(crate) info: Info,
     /// The commit.
     pub(crate) commit: Commit,
@@ -34,7 +49,6 @@ pub(crate) struct Located {
     pub(crate) go_mod: Option<Bytes>,
 }
 
-#[expect(dead_code, reason = "the skeleton; bodies follow")]
 impl<'a> Module<'a> {
     /// The module `path` in the repository of `place`; fails as [`Geometry::of`] does.
     pub(crate) fn new(
@@ -47,26 +61,57 @@ impl<'a> Module<'a> {
 
     /// All versions that tags give it, in the order of V-46, and the Origin of the list.
     pub(crate) async fn list(&self) -> Result<(Vec<Version>, info::Origin), Error> {
-        todo!()
+        let mut question = Question::new(self);
+        Ok((question.list().await?, question.list_origin().await?))
     }
 
     /// What `@latest` answers (P-40 to P-43).
-    pub(crate) async fn latest(&self) -> Result<Info, Error> {
-        todo!()
+    pub(crate) async fn latest(&self) -> Result<Located, Error> {
+        Question::new(self).latest().await
     }
 
-    /// The version that a version or query means.
-    pub(crate) async fn stat(&self, _asked: &VersionOrQuery) -> Result<Located, Error> {
-        todo!()
+    /// The version that a version or query means (section 6). A pseudo-version is validated (section 7).
+    pub(crate) async fn stat(&self, asked: &VersionOrQuery) -> Result<Located, Error> {
+        match asked.as_str() {
+            "latest" => self.latest().await,
+            // These need to know what the client has (P-35).
+            rev @ ("upgrade" | "patch") => Err(self.invalid(rev, &format!("unknown revision {rev}"))),
+            rev => Question::new(self).stat(rev).await,
+        }
     }
 
-    /// The bytes of a version's go.mod, synthesized where it has none (V-80).
-    pub(crate) async fn go_mod(&self, _version: &Version) -> Result<Bytes, Error> {
-        todo!()
+    /// The version, found, as [`Module::stat`] finds it: what its zip and its go.mod are made from.
+    pub(crate) async fn locate(&self, version: &Version) -> Result<Located, Error> {
+        Question::new(self).stat(version.as_str()).await
     }
 
-    /// Where a version's files are: what its zip is made from.
-    pub(crate) async fn locate(&self, _version: &Version) -> Result<Located, Error> {
-        todo!()
+    /// The bytes of a version's go.mod, synthesized where it has none (V-80, P-51).
+    pub(crate) async fn go_mod(&self, version: &Version) -> Result<Bytes, Error> {
+        Ok(self.locate(version).await?.go_mod_bytes(self.path))
+    }
+
+    /// The version breaks a rule.
+    fn invalid(&self, version: &str, reason: &str) -> Error {
+        Error::NotAVersion { sentence: format!("{}@{version}: invalid version: {reason}", self.path) }
+    }
+
+    /// The pseudo-version does not tell the truth about its commit.
+    fn invalid_pseudo(&self, version: &str, reason: &str) -> Error {
+        Error::NotAVersion { sentence: format!("{}@{version}: invalid pseudo-version: {reason}", self.path) }
+    }
+
+    /// What a repository says about a revision, as the module says it.
+    fn about(&self, version: &str, error: Error) -> Error {
+        match error {
+            Error::NoVersion { reason } => self.invalid(version, &reason),
+            error => error,
+        }
+    }
+}
+
+impl Located {
+    /// The bytes that `.mod` answers for a module of this path (V-80, P-51).
+    pub(crate) fn go_mod_bytes(&self, path: &ModulePath) -> Bytes {
+        self.go_mod.clone().unwrap_or_else(|| GoMod::synthesized(path).into())
     }
 }

@@ -1,6 +1,7 @@
 //! Which tags and which directories of a repository belong to a module path (section 3).
 
-use modkeep_module::ModulePath;
+use modkeep_module::version::INCOMPATIBLE;
+use modkeep_module::{ModulePath, Version, pseudo, semver};
 
 use crate::error::Error;
 use crate::place::RepositoryPlace;
@@ -8,49 +9,89 @@ use crate::place::RepositoryPlace;
 /// The names of section 3 for one module path in one repository.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Geometry {
+    /// The import path of the repository's root.
+    pub(super) root: String,
     /// Where tags are named and go.mod is first looked for; empty is the root.
-    pub(crate) code_dir: String,
+    pub(super) code_dir: String,
     /// The path without its major version suffix; the whole path where it is the root itself (V-31).
-    pub(crate) path_prefix: String,
+    pub(super) path_prefix: String,
+    /// The suffix without its separator: `v2`, `v2-unstable`; empty when there is none.
+    suffix: String,
     /// The second place for a go.mod, `codeDir/v2`, where there is one (section 8).
-    pub(crate) major_dir: Option<String>,
+    pub(super) major_dir: Option<String>,
 }
 
 impl Geometry {
     /// Places `path` in its repository (V-30 to V-33).
     pub(crate) fn of(path: &ModulePath, place: &RepositoryPlace) -> Result<Self, Error> {
-        let within = |prefix: &str, path: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let no_module = |reason| Err(Error::NoModule { reason });
         let (root, whole) = (place.root.as_str(), path.as_str());
-        if !within(root, whole) {
-            return no_module(format!("mismatched repo: found {root} for {whole}"));
-        }
         let is_root = root == whole;
+        if below(whole, root).is_none() {
+            return Err(Error::NoModule { reason: format!("mismatched repo: found {root} for {whole}") });
+        }
         let path_prefix = if is_root { whole } else { path.prefix() };
-        let rest = path_prefix.strip_prefix(root).filter(|_| within(root, path_prefix));
-        let Some(rest) = rest else {
-            return no_module(format!("repository rooted at {root} cannot contain module {whole}"));
+        let Some(rest) = below(path_prefix, root) else {
+            let reason = format!("repository rooted at {root} cannot contain module {whole}");
+            return Err(Error::NoModule { reason });
         };
         let code_dir = clean(rest, &place.subdirectory);
-        let major_dir = path.path_major().as_str().strip_prefix('/').filter(|_| !is_root);
-        let major_dir = major_dir.map(|major| joined(&code_dir, major));
-        Ok(Self { code_dir, path_prefix: path_prefix.to_owned(), major_dir })
+        let suffix = path.path_major().as_str();
+        let major = suffix.strip_prefix('/').filter(|_| !is_root);
+        Ok(Self {
+            root: root.to_owned(),
+            path_prefix: path_prefix.to_owned(),
+            suffix: suffix.get(1..).unwrap_or_default().to_owned(),
+            major_dir: major.map(|major| joined(&code_dir, major)),
+            code_dir,
+        })
     }
 
     /// What the names of its tags begin with (V-34): `sub/`, or nothing.
-    pub(crate) fn tag_prefix(&self) -> String {
+    pub(super) fn tag_prefix(&self) -> String {
         joined(&self.code_dir, "")
+    }
+
+    /// What the names of those tags begin with on which its pseudo-versions depend (section 10): `sub/v2.`.
+    pub(super) fn pseudo_tag_prefix(&self) -> String {
+        let major = if self.suffix.is_empty() { String::new() } else { format!("{}.", self.suffix) };
+        self.tag_prefix() + &major
+    }
+
+    /// The revision name that a version or query stands for (V-50).
+    pub(super) fn revision(&self, rev: &str) -> String {
+        if !semver::is_valid(rev) {
+            return rev.to_owned();
+        }
+        if pseudo::is_pseudo(rev) {
+            let plain = rev.split('+').next().unwrap_or(rev);
+            return plain.rsplit('-').next().unwrap_or(plain).to_owned();
+        }
+        let plain = if semver::build(rev) == INCOMPATIBLE { rev.strip_suffix(INCOMPATIBLE) } else { None };
+        self.tag_prefix() + plain.unwrap_or(rev)
+    }
+
+    /// Whether versions above v1 may do without a suffix here, as far as names can tell (V-56).
+    pub(super) fn allows_incompatible(&self) -> bool {
+        self.code_dir.is_empty() && self.suffix.is_empty()
     }
 }
 
+/// Whether a version fits the path's suffix (section 4). A version that no URL can name fits nothing.
+pub(super) fn fits(version: &str, path: &ModulePath) -> bool {
+    Version::parse(version).is_ok_and(|version| version.fits(path).is_ok())
+}
+
 /// `dir/name`, or just the name at the root.
-pub(crate) fn joined(dir: &str, name: &str) -> String {
+pub(super) fn joined(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 
-/// The elements of both, joined; `.` and empty ones are nothing. `..` never gets here (V-22).
+/// What of `path` lies below `prefix`, whole elements only.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The elements of both, joined; empty ones and `.` are nothing, and `..` never gets here (V-22).
 fn clean(rest: &str, subdirectory: &str) -> String {
     let elements = rest.split('/').chain(subdirectory.split('/'));
     elements.filter(|element| !matches!(*element, "" | ".")).collect::<Vec<_>>().join("/")
