@@ -472,7 +472,7 @@ impl<'a> Reply<'a> {
         // A fetch begins with its section; what follows is progress in band 2. Elsewhere it is one more ref.
         let fetch = body.windows(8).any(|window| window == b"packfile");
         let line: &[u8] = if fetch {
-            b"0015\x02still thinking\n"
+            b"0014\x02still thinking\n"
         } else {
             b"003d0123456789012345678901234567890123456789 refs/heads/more\n"
         };
