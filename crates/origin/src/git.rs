@@ -8,3 +8,5 @@ mod wire;
 
 mod repo;
 mod tree;
+
+pub(crate) use repo::{GitRepository, Opening, Zips};
