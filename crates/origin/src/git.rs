@@ -8,5 +8,3 @@ mod wire;
 
 mod repo;
 mod tree;
-
-pub(crate) use repo::{GitRepository, Opening, Zips};

@@ -5,55 +5,166 @@
 //! here word by word (C30, M05), a folder of its own, limits on time, memory, disk and output, a way to the network
 //! that leads through the egress gate alone, and an end that takes all descendants along (C23, U4).
 
+mod address;
 mod fossil;
 mod git;
 mod hg;
 pub(crate) mod jail;
 mod svn;
+mod words;
+mod workshop;
+mod zipped;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use modkeep_egress::Egress;
+use modkeep_store::{Clock, Workspace};
 
+use self::jail::Jail;
+use self::workshop::Workshop;
 use crate::error::Error;
-use crate::place::{Remote, Vcs};
+use crate::place::{Login, Remote, Vcs};
 use crate::repository::Repository;
+
+/// A file of a repository, read at a commit: its contents up to that many bytes are told, and one more (Z-3).
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// How programs are run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The command that becomes the jail's keeper by calling [`jail::keep`]; usually this very program with a hidden
-    /// subcommand, `["/proc/self/exe", "__jail"]`.
+    /// The command that becomes the jail's keeper by calling [`crate::keep_jail`]; usually this very program with a
+    /// hidden subcommand, `["/proc/self/exe", "__jail"]`.
     pub keeper: Vec<PathBuf>,
-    /// The folders in which programs are looked for, in this order.
+    /// The folders in which programs are looked for, in this order; absolute.
     pub path: Vec<PathBuf>,
     /// How many jobs run at once; default 4.
     pub jobs_max: usize,
     /// The contact that `User-Agent` headers name (V-98).
     pub user_agent: String,
+    /// Certificates that are believed instead of the system's, PEM (`[egress] ca_file`).
+    pub ca_file: Option<PathBuf>,
+    /// The hosts' keys for ssh, as `known_hosts` of ssh. `None`: a host's first key is believed and then kept.
+    pub known_hosts: Option<PathBuf>,
 }
 
-/// The programs of this machine, each job in a jail of its own.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            keeper: ["/proc/self/exe", "__jail"].map(PathBuf::from).to_vec(),
+            path: ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from).to_vec(),
+            jobs_max: 4,
+            user_agent: modkeep_egress::user_agent(None),
+            ca_file: None,
+            known_hosts: None,
+        }
+    }
+}
+
+/// The programs of this machine, each job in a jail of its own. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Programs {
-    config: Arc<Config>,
+pub(crate) struct Programs(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    jail: Jail,
     egress: Egress,
+    clock: Arc<dyn Clock>,
+    refs_lifetime: Duration,
+}
+
+/// How a job gets out, if at all.
+#[derive(Default)]
+struct Way {
+    /// The port that it may connect to.
+    port: Option<u16>,
+    /// The proxy to use, with its secret.
+    proxy: Option<String>,
+    /// The file of certificates to believe.
+    ca_file: Option<String>,
+    /// The ssh command that git runs.
+    ssh: Option<String>,
 }
 
 impl Programs {
-    /// Runs nothing yet.
-    pub(crate) fn new(config: Config, egress: Egress) -> Self {
-        Self { config: Arc::new(config), egress }
+    /// Runs nothing yet. `refs_lifetime` is how old refs may be (`[origin] list_ttl`).
+    pub(crate) fn new(
+        config: Config,
+        egress: Egress,
+        clock: Arc<dyn Clock>,
+        refs_lifetime: Duration,
+    ) -> Self {
+        let jail = Jail::new(config.keeper.clone(), config.path.clone(), config.jobs_max);
+        Self(Arc::new(Shared { config, jail, egress, clock, refs_lifetime }))
     }
 
-    /// The repository behind a remote, whose derived data live in `folder` (V-97, V-100, V-101).
+    /// The repository behind a remote, whose derived data live in the workspace (V-97, V-100, V-101).
+    ///
+    /// Two of one repository would work in one folder at once: whoever opens keeps one.
     ///
     /// # Errors
-    /// [`Error::NoProgram`] where the system's program is not installed; [`Error::NoModule`] where the URL is none
-    /// that may be handed to a program (C01 to C03).
-    pub(crate) fn open(&self, vcs: Vcs, remote: Remote, folder: &Path) -> Result<Box<dyn Repository>, Error> {
-        let _ = (&self.config, &self.egress, vcs, remote, folder);
-        todo!()
+    /// [`Error::NoProgram`] where the system's program is not installed; [`Error::Refused`] where the URL is none that
+    /// may be handed to a program (C01 to C03).
+    pub(crate) fn open(
+        &self,
+        vcs: Vcs,
+        remote: Remote,
+        workspace: Workspace,
+    ) -> Result<Box<dyn Repository>, Error> {
+        let folder = workspace.path().join("program");
+        self.enter(vcs, Workshop::new(self.clone(), remote, folder, Some(workspace)))
+    }
+
+    fn enter(&self, vcs: Vcs, shop: Workshop) -> Result<Box<dyn Repository>, Error> {
+        address::check(vcs, &shop.remote)?;
+        let program = vcs.name();
+        self.0.jail.find(program).map_err(|_| Error::NoProgram { program })?;
+        Ok(match vcs {
+            Vcs::Git => Box::new(git::GitProgram::new(shop)),
+
+            _ => return Err(Error::NoProgram { program }),
+        })
+    }
+
+    fn jail(&self) -> &Jail {
+        &self.0.jail
+    }
+
+    fn egress(&self) -> &Egress {
+        &self.0.egress
+    }
+
+    fn user_agent(&self) -> &str {
+        &self.0.config.user_agent
+    }
+
+    fn now(&self) -> Instant {
+        self.0.clock.monotonic()
+    }
+
+    fn refs_lifetime(&self) -> Duration {
+        self.0.refs_lifetime
+    }
+
+    /// The way to a remote.
+    async fn way(&self, remote: &Remote) -> Result<Way, Error> {
+        let port = remote.url.port_or_known_default().or((remote.url.scheme() == "ssh").then_some(22));
+        let text = |path: &PathBuf| path.to_str().map(str::to_owned);
+        Ok(Way { port, ca_file: self.0.config.ca_file.as_ref().and_then(text), ..Way::default() })
+    }
+
+    /// What jobs for a remote may read beside the system's folders.
+    fn readable(&self, remote: &Remote) -> Vec<PathBuf> {
+        let local = (remote.url.scheme() == "file").then(|| remote.url.to_file_path().ok()).flatten();
+        let key = match &remote.login {
+            Some(Login::SshKey(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let config = &self.0.config;
+        [local, key, config.ca_file.clone(), config.known_hosts.clone()].into_iter().flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

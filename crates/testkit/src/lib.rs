@@ -6,7 +6,6 @@
 //! | [`sumdb`] | a checksum database for them, honest or lying |
 //! | [`upstream`] | a server for both on loopback, with faults to order and a memory of requests |
 //! | [`git`] | a real git server on loopback, old or young, with faults to order and a memory of bytes; repositories made by a script |
-//! | [`pages`] | go-import pages for host names that do not exist |
 //! | [`tls`] | certificates, good and flawed |
 //! | [`go`] | the real go command with caches of its own |
 //! | [`program`] | the modkeep program as a child |
@@ -34,7 +33,6 @@ mod door;
 pub mod git;
 pub mod go;
 pub mod kinds;
-pub mod pages;
 pub mod program;
 pub mod sumdb;
 pub mod tls;
@@ -46,7 +44,6 @@ pub use clock::ManualClock;
 pub use git::{GitRepo, GitServer};
 pub use go::Go;
 pub use kinds::names;
-pub use pages::Pages;
 pub use program::Program;
 pub use sumdb::{Lie, SumDb};
 pub use upstream::{Fault, Site, Upstream};

@@ -1,0 +1,171 @@
+//! The place where the programs work on one repository: its folder, its remote, one job at a time.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use modkeep_store::Workspace;
+use tokio::sync::{Mutex, MutexGuard};
+use url::Url;
+
+use super::jail::{Fault, Job, Limits, Output, Stdout};
+use super::words::words;
+use super::zipped::ZipTree;
+use super::{Programs, Way};
+use crate::error::Error;
+use crate::place::Remote;
+use crate::repository::Tree;
+
+/// What a program prints about one commit, in bytes: lists of refs have a limit of their own.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// One repository's folder and the programs that work in it.
+pub(super) struct Workshop {
+    programs: Programs,
+    pub(super) remote: Remote,
+    pub(super) folder: PathBuf,
+    turn: Mutex<()>,
+    /// Keeps the folder from being emptied.
+    _workspace: Option<Workspace>,
+}
+
+/// What a program is to do.
+pub(super) struct Errand {
+    pub(super) program: &'static str,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    /// Whether it may go out, and which way.
+    pub(super) way: Way,
+    pub(super) stdout: Stdout,
+    /// Where it starts, below the folder; empty: in the folder.
+    pub(super) start: &'static str,
+}
+
+impl Errand {
+    /// At home, with a short answer.
+    pub(super) fn new(program: &'static str, arguments: &[&str]) -> Self {
+        Self {
+            program,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: Vec::new(),
+            way: Way::default(),
+            stdout: Stdout::AtMost(ANSWER_BYTES_MAX),
+            start: "",
+        }
+    }
+}
+
+impl Workshop {
+    pub(super) fn new(
+        programs: Programs,
+        remote: Remote,
+        folder: PathBuf,
+        workspace: Option<Workspace>,
+    ) -> Self {
+        Self { programs, remote, folder, turn: Mutex::new(()), _workspace: workspace }
+    }
+
+    pub(super) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Whoever holds it may work here: one process per repository at a time (11).
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Whom errors name.
+    pub(super) fn host(&self) -> String {
+        host(&self.remote.url)
+    }
+
+    /// The way out for this repository's programs.
+    pub(super) async fn way(&self) -> Result<Way, Error> {
+        self.programs.way(&self.remote).await
+    }
+
+    /// Sends a program on an errand. Whatever status it ends with is an answer; not ending by itself is an error.
+    pub(super) async fn run(&self, errand: Errand) -> Result<Output, Error> {
+        let program = errand.program;
+        let job = Job {
+            program,
+            arguments: errand.arguments,
+            environment: errand.environment,
+            folder: &self.folder,
+            start: self.folder.join(errand.start),
+            readable: self.programs.readable(&self.remote),
+            ports: errand.way.port.into_iter().collect(),
+            stdout: errand.stdout,
+            limits: Limits::default(),
+        };
+        let output = self.programs.jail().run(job).await.map_err(|fault| match fault {
+            Fault::NoProgram(program) => Error::NoProgram { program },
+            other => Error::Trouble { host: self.host(), reason: other.to_string() },
+        })?;
+        if output.code.is_none() && output.stdout.is_empty() {
+            let reason = format!("the program {program} ended by a signal");
+            return Err(Error::Trouble { host: self.host(), reason });
+        }
+        Ok(output)
+    }
+
+    /// Like [`run`](Self::run), and any status but 0 is trouble.
+    pub(super) async fn must(&self, errand: Errand) -> Result<Output, Error> {
+        let program = errand.program;
+        let output = self.run(errand).await?;
+        if output.code == Some(0) { Ok(output) } else { Err(self.trouble(program, &output)) }
+    }
+
+    /// What a program complained about, as an error.
+    pub(super) fn trouble(&self, program: &str, output: &Output) -> Error {
+        Error::Trouble { host: self.host(), reason: format!("{program}: {}", self.words(output)) }
+    }
+
+    /// What a program complained about.
+    pub(super) fn words(&self, output: &Output) -> String {
+        words(&output.stderr, &self.remote, &self.folder)
+    }
+
+    /// The program said what it never says.
+    pub(super) fn malformed(&self, what: impl Into<String>) -> Error {
+        Error::Malformed { host: self.host(), what: what.into() }
+    }
+
+    /// A new file that nobody else sees by name; it is gone when it is closed.
+    pub(super) fn scrap(&self) -> Result<File, Error> {
+        let folder = self.folder.join(super::jail::TEMPORARY);
+        let make = || -> io::Result<File> {
+            fs::create_dir_all(&folder)?;
+            let path = folder.join("archive");
+            let _ = fs::remove_file(&path);
+            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            fs::remove_file(&path)?;
+            Ok(file)
+        };
+        make().map_err(|error| self.disk(&error))
+    }
+
+    /// The part of an archive below `prefix/<dir>/`. `None`: nothing is there (Z-15).
+    pub(super) async fn unzip(&self, archive: File, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
+        let prefix = if dir.is_empty() { "prefix/".to_owned() } else { format!("prefix/{dir}/") };
+        let host = self.host();
+        let opened = tokio::task::spawn_blocking(move || ZipTree::open(archive, &prefix, &host)).await;
+        let tree = opened.map_err(|failed| self.disk(&io::Error::other(failed)))??;
+        Ok(tree.map(|tree| Box::new(tree) as Box<dyn Tree>))
+    }
+
+    /// Our own disk did not do what it should.
+    pub(super) fn disk(&self, error: &io::Error) -> Error {
+        Error::Trouble { host: self.host(), reason: format!("our disk: {}", error.kind()) }
+    }
+
+    /// A path as an argument or a variable.
+    pub(super) fn text<'p>(&self, path: &'p Path) -> Result<&'p str, Error> {
+        path.to_str().ok_or_else(|| self.disk(&io::ErrorKind::InvalidFilename.into()))
+    }
+}
+
+/// The host of a URL, or its scheme where it has none.
+pub(super) fn host(url: &Url) -> String {
+    url.host_str().unwrap_or(url.scheme()).to_owned()
+}
