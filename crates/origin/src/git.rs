@@ -7,4 +7,6 @@ mod pkt;
 mod wire;
 
 mod repo;
+mod attributes;
+mod convert;
 mod tree;
