@@ -6,7 +6,7 @@
 mod pkt;
 mod wire;
 
-mod repo;
 mod attributes;
 mod convert;
+mod repo;
 mod tree;

@@ -26,10 +26,18 @@ enum LineEnds {
 /// The encodings that are written here exactly as git's `iconv` (that of glibc) writes them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Encoding {
-    Utf16 { bom: bool, big: bool },
-    Utf32 { bom: bool, big: bool },
+    Utf16 {
+        bom: bool,
+        big: bool,
+    },
+    Utf32 {
+        bom: bool,
+        big: bool,
+    },
     /// All characters up to this one, a byte each.
-    Bytes { last: char },
+    Bytes {
+        last: char,
+    },
 }
 
 /// Only the git program does this exactly.
@@ -118,7 +126,8 @@ fn is_plain_text(contents: &[u8]) -> bool {
 
 /// Every LF that has no CR before it gets one.
 fn to_crlf(contents: Vec<u8>) -> Vec<u8> {
-    let lone = memchr::memchr_iter(b'\n', &contents).filter(|&at| at == 0 || contents[at - 1] != b'\r').count();
+    let lone =
+        memchr::memchr_iter(b'\n', &contents).filter(|&at| at == 0 || contents[at - 1] != b'\r').count();
     if lone == 0 {
         return contents;
     }
@@ -220,7 +229,11 @@ impl Encoding {
         if text.is_empty() {
             return Ok(contents);
         }
-        let order = |big, bytes: &mut [u8]| if !big { bytes.reverse() };
+        let order = |big: bool, bytes: &mut [u8]| {
+            if !big {
+                bytes.reverse();
+            }
+        };
         let mut encoded = Vec::with_capacity(contents.len() * 2 + 4);
         match self {
             Self::Utf16 { bom, big } => {

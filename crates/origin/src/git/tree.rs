@@ -173,9 +173,9 @@ impl Tree for GitTree {
         let contents = blob(&*self.objects, &source.id)?;
         match &source.conversion {
             None => Ok(contents),
-            Some(conversion) => conversion
-                .apply(contents, &source.id.to_string())
-                .map_err(|Declined(what)| unfit(what)),
+            Some(conversion) => {
+                conversion.apply(contents, &source.id.to_string()).map_err(|Declined(what)| unfit(what))
+            }
         }
     }
 }

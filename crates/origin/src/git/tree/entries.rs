@@ -139,13 +139,17 @@ mod tests {
     use super::*;
 
     fn tree(entries: &[(&str, &str)]) -> Vec<u8> {
-        entries.iter().flat_map(|(mode, name)| [format!("{mode} {name}\0").as_bytes(), &[7; 20]].concat()).collect()
+        entries
+            .iter()
+            .flat_map(|(mode, name)| [format!("{mode} {name}\0").as_bytes(), &[7; 20]].concat())
+            .collect()
     }
 
     #[test]
     fn names_that_git_does_not_take() {
         for name in [
-            "", ".", "..", "a/b", ".git", ".GIT", "git~1", "GIT~1", ".git ", ".git...", ".git:x", "a\\.git", ".git\\a",
+            "", ".", "..", "a/b", ".git", ".GIT", "git~1", "GIT~1", ".git ", ".git...", ".git:x", "a\\.git",
+            ".git\\a",
         ] {
             assert!(listed(&tree(&[("100644", name)]), 20).is_err(), "{name:?}");
         }
@@ -157,7 +161,9 @@ mod tests {
 
     #[test]
     fn names_that_git_takes() {
-        for name in [".gitx", "git~2", "git~10", "...", ".g\u{200c}it", "a:b", " ", ".hg", "con", "a\\b", "gi7eba~"] {
+        for name in
+            [".gitx", "git~2", "git~10", "...", ".g\u{200c}it", "a:b", " ", ".hg", "con", "a\\b", "gi7eba~"]
+        {
             assert!(listed(&tree(&[("100644", name), ("120000", "l")]), 20).is_ok(), "{name:?}");
         }
     }
