@@ -18,7 +18,11 @@ use tempfile::TempDir;
 use crate::door::{Door, Request, Wire, lock};
 use crate::tls::ServerTls;
 
+pub(crate) use repo::git_command;
 pub use repo::{FIRST_DATE, GitRepo, raw_entry};
+
+/// Header fields: name and value.
+type Fields = Vec<(String, String)>;
 
 /// What the server can do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -194,6 +198,20 @@ impl GitServer {
             Some(_) => format!("localhost:{}", self.door.address().port()),
             None => self.door.address().to_string(),
         }
+    }
+
+    /// The go command with this server in place of every https and http host: git's `insteadOf`. Its module
+    /// cache is its own, git is allowed, and the checksum database is not asked.
+    pub fn instead(&self, go: crate::Go) -> crate::Go {
+        let base = format!("url.{}/.insteadOf", self.url());
+        go.with("GIT_CONFIG_COUNT", "2")
+            .with("GIT_CONFIG_KEY_0", &base)
+            .with("GIT_CONFIG_VALUE_0", "https://")
+            .with("GIT_CONFIG_KEY_1", &base)
+            .with("GIT_CONFIG_VALUE_1", "http://")
+            .with("GIT_CONFIG_NOSYSTEM", "1")
+            .with("GIT_CONFIG_GLOBAL", "/dev/null")
+            .with("GOVCS", "*:all")
     }
 
     /// Where the bare repositories stand.
@@ -434,7 +452,7 @@ impl<'a> Reply<'a> {
     }
 
     /// The right answer in one piece.
-    fn right(&self) -> io::Result<(u16, Vec<(String, String)>, Vec<u8>)> {
+    fn right(&self) -> io::Result<(u16, Fields, Vec<u8>)> {
         let mut answer = backend::ask(&self.shared.folder, self.kind, self.request)?;
         let mut body = Vec::new();
         answer.read_to_end(&mut body)?;
@@ -455,7 +473,7 @@ impl<'a> Reply<'a> {
         // A fetch begins with its section; what follows is progress in band 2. Elsewhere it is one more ref.
         let fetch = body.windows(8).any(|window| window == b"packfile");
         let line: &[u8] = if fetch {
-            b"0015\x02still thinking\n"
+            b"0014\x02still thinking\n"
         } else {
             b"003d0123456789012345678901234567890123456789 refs/heads/more\n"
         };

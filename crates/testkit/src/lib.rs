@@ -6,6 +6,9 @@
 //! | [`sumdb`] | a checksum database for them, honest or lying |
 //! | [`upstream`] | a server for both on loopback, with faults to order and a memory of requests |
 //! | [`git`] | a real git server on loopback, old or young, with faults to order and a memory of bytes; repositories made by a script |
+//! | [`origins`] | repositories as odd as the rules allow |
+//! | [`pages`] | go-import pages for host names that do not exist |
+//! | [`differential`] | the same questions to the go command and to modkeep, and where they differ |
 //! | [`tls`] | certificates, good and flawed |
 //! | [`go`] | the real go command with caches of its own |
 //! | [`program`] | the modkeep program as a child |
@@ -29,10 +32,13 @@
 
 pub mod client;
 pub mod clock;
+pub mod differential;
 mod door;
 pub mod git;
 pub mod go;
 pub mod kinds;
+pub mod origins;
+pub mod pages;
 pub mod program;
 pub mod sumdb;
 pub mod tls;
@@ -44,6 +50,7 @@ pub use clock::ManualClock;
 pub use git::{GitRepo, GitServer};
 pub use go::Go;
 pub use kinds::names;
+pub use pages::Pages;
 pub use program::Program;
 pub use sumdb::{Lie, SumDb};
 pub use upstream::{Fault, Site, Upstream};

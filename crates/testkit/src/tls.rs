@@ -61,6 +61,18 @@ impl Authority {
             Flaw::WrongName => vec!["elsewhere.example".to_owned()],
             _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         };
+        self.signed(names, flaw)
+    }
+
+    /// A good certificate for these names.
+    ///
+    /// # Panics
+    /// When the key cannot be made, or one is no name.
+    pub fn server_for(&self, names: &[&str]) -> ServerTls {
+        self.signed(names.iter().map(|&name| name.to_owned()).collect(), Flaw::None)
+    }
+
+    fn signed(&self, names: Vec<String>, flaw: Flaw) -> ServerTls {
         let mut params = CertificateParams::new(names).expect("good names");
         if flaw == Flaw::Expired {
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 12, 31));
