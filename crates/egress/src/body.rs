@@ -14,7 +14,7 @@ use crate::request::Limits;
 use crate::surplus::BehindHead;
 
 /// So much must arrive within the allowed silence; less is a trickle meant to hold a slot (C18, H09).
-const TRICKLE: u64 = 1_024;
+pub(crate) const TRICKLE: u64 = 1_024;
 
 /// How long an HTTP/1 connection is listened to behind a body of declared length. Surplus bytes of a
 /// broken server follow on its heels (H02); HTTP/2 frames its bodies and needs no such wait.

@@ -242,6 +242,16 @@ impl Egress {
         Ok(place)
     }
 
+    /// Gate, resolver and proxies, for [`crate::Tunnel`].
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.inner.ways
+    }
+
+    /// A turn of its own, for [`crate::Tunnel`].
+    pub(crate) async fn turn(&self, place: &HostPort, kind: Kind) -> Result<Turn, Error> {
+        self.inner.budget.turn(place, self.share(kind)).await
+    }
+
     fn share(&self, kind: Kind) -> Share {
         match kind {
             Kind::Named => self.inner.named,

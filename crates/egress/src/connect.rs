@@ -14,7 +14,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -34,7 +34,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How many of a name's addresses are tried.
 const TRIES_MAX: usize = 4;
-/// The longest head of a proxy's answer to `CONNECT`.
+/// The longest head of a proxy's answer to `CONNECT`, and of a child's request to a tunnel.
 const PROXY_HEAD_MAX: usize = 16 * 1024;
 
 /// Everything a connection needs.
@@ -212,11 +212,11 @@ async fn tunnel(
 }
 
 /// Reads up to and including the empty line, byte by byte: what follows belongs to the tunnel.
-async fn read_head(stream: &mut Box<dyn Stream>) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(256);
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == PROXY_HEAD_MAX {
-            return Err(std::io::Error::other("its answer has no end"));
+            return Err(std::io::Error::other("a head without end"));
         }
         head.push(stream.read_u8().await?);
     }

@@ -12,6 +12,8 @@
 //! the [`Response`]'s [`Body`] is read chunk by chunk under its [`Limits`], and gives the turn back when
 //! it ends or is dropped.
 //!
+//! Children that open their own connections do so through a [`Tunnel`], which asks the same gate.
+//!
 //! Nothing here reads the environment, installs a process-wide crypto provider or spawns a runtime;
 //! system certificate stores alone are found through `SSL_CERT_FILE` and `SSL_CERT_DIR`, as every TLS
 //! program does.
@@ -33,6 +35,7 @@ mod request;
 mod resolve;
 mod surplus;
 mod tls;
+mod tunnel;
 
 pub use address::forbidden;
 pub use body::Body;
@@ -44,3 +47,4 @@ pub use proxy::{BadProxy, ProxyEnv};
 pub use request::{Encoding, Kind, Limits, Post, Request, Response, Trust};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use tls::SetupError;
+pub use tunnel::{Tunnel, TunnelLimits};
