@@ -17,6 +17,8 @@ mod names;
 mod pseudo;
 mod question;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use modkeep_module::gomod::GoMod;
