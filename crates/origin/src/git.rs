@@ -3,7 +3,14 @@
 //! [`wire`] speaks version 2 of git's smart HTTP protocol: capabilities, refs, and packs as streams of bytes;
 //! [`pkt`] is its framing.
 
+mod cache;
+mod gather;
+mod object;
+mod objects;
+mod pack;
 mod pkt;
+mod refs;
+mod spool;
 mod wire;
 
 mod attributes;

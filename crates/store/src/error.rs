@@ -114,7 +114,8 @@ pub enum Error {
 
 impl Error {
     /// An I/O error at a place; a full disk becomes [`Error::DiskFull`], a read-only one [`Error::ReadOnly`].
-    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    /// An operation of the file system that failed; [`Error::DiskFull`] when there was no space.
+    pub fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { free: 0, needed: 1 }

@@ -9,6 +9,13 @@ use modkeep_egress::Egress;
 use modkeep_module::ModuleVersion;
 use modkeep_store::{Clock, Workspace};
 
+use crate::error::Error;
+use crate::git::cache::OBJECT_BYTES_MAX;
+use crate::git::gather::{Desk, Need};
+use crate::git::objects::{Found, Lack, NotACommit, Objects};
+use crate::git::refs::Snapshots;
+use crate::git::tree::{GitTree, ObjectId, TreeError};
+use crate::git::wire::Wire;
 use crate::place::Remote;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree, Wanted};
 
@@ -33,63 +40,288 @@ pub(crate) struct Opening {
 
 /// A git repository over HTTP. One instance serves all modules in it; two of one repository would fetch twice (C26).
 pub(crate) struct GitRepository {
-    opening: Opening,
+    desk: Arc<Desk>,
+    snapshots: Snapshots,
+    clock: Arc<dyn Clock>,
+    refs_lifetime: Duration,
 }
 
+/// How many times a question may go out for something else that it needs: more than any path is deep.
+const ROUNDS_MAX: usize = 2048;
+
 impl GitRepository {
-    /// Nothing is asked yet.
+    /// Nothing is asked yet. Blocking, briefly: reads what was kept of it.
     pub(crate) fn open(opening: Opening) -> Self {
-        Self { opening }
+        let host: Arc<str> = opening.remote.url.host_str().unwrap_or_default().into();
+        let wire = Wire::new(opening.egress, opening.remote);
+        let desk = Desk::new(wire, host, opening.workspace, opening.clock.clone(), opening.zips);
+        let (clock, refs_lifetime) = (opening.clock, opening.refs_lifetime);
+        Self { desk, snapshots: Snapshots::default(), clock, refs_lifetime }
     }
 
     /// Remembers that the stored zip of `version` was made of `dir` at `commit`, so that the next version of it needs
     /// only what changed. To be called when that zip was committed to the store.
     pub(crate) async fn packed(&self, commit: &str, dir: &str, version: &ModuleVersion) {
-        let _ = (commit, dir, version, &self.opening);
+        let _ = (commit, dir, version, &self.desk);
     }
+
+    async fn refs_of(&self, scope: Scope) -> Result<Arc<Refs>, Error> {
+        let Desk { wire, host, .. } = &*self.desk;
+        self.snapshots.get(scope, wire, host, &*self.clock, self.refs_lifetime).await
+    }
+
+    /// V-90, as the go command does with nothing fetched yet, so that the answer does not depend on who asked before.
+    async fn resolve_name(&self, revision: &str) -> Result<Commit, Error> {
+        let tag = format!("refs/tags/{revision}");
+        if looks_like_a_tag(revision) {
+            let refs = self.refs_of(Scope::Tags).await?;
+            if let Some(id) = refs.tags.get(&*tag) {
+                return self.named(&refs, id, revision, Some(tag.into())).await;
+            }
+        }
+        let refs = self.refs_of(Scope::All).await?;
+        if let Some(id) = refs.tags.get(&*tag) {
+            return self.named(&refs, id, revision, Some(tag.into())).await;
+        }
+        let branch = format!("refs/heads/{revision}");
+        if let Some(id) = refs.branches.get(&*branch) {
+            return self.named(&refs, id, revision, Some(branch.into())).await;
+        }
+        if revision == "HEAD" {
+            let id = refs.head.as_ref().ok_or_else(|| Error::unknown_revision(revision))?;
+            return self.named(&refs, id, revision, Some("HEAD".into())).await;
+        }
+        if !is_hex_prefix(revision) {
+            return Err(Error::unknown_revision(revision));
+        }
+        match ref_of_prefix(&refs, revision)? {
+            Some((name, id)) => self.named(&refs, &id, revision, Some(name)).await,
+            None => Err(Error::unknown_revision(revision)),
+        }
+    }
+
+    /// The commit of an id that is known to be reachable.
+    async fn named(
+        &self,
+        refs: &Refs,
+        id: &Arc<str>,
+        revision: &str,
+        reference: Option<Arc<str>>,
+    ) -> Result<Commit, Error> {
+        let unknown = || Error::unknown_revision(revision);
+        let object = ObjectId::from_hex(id).ok_or_else(unknown)?;
+        let found = match self.stored_commit(object).await.map_err(|_| unknown())? {
+            Some(found) => found,
+            None => {
+                self.desk.meet(&[Need::Commit(object)]).await?;
+                self.stored_commit(object).await.map_err(|_| unknown())?.ok_or_else(unknown)?
+            }
+        };
+        let tags: Vec<Arc<str>> = refs
+            .tags
+            .iter()
+            .filter(|(_, tagged)| *tagged == id)
+            .filter_map(|(name, _)| name.strip_prefix("refs/tags/").map(Arc::from))
+            .collect();
+        let is_tag = reference.as_ref().is_some_and(|reference| reference.starts_with("refs/tags/"));
+        let resolved = if is_tag { revision.into() } else { id.clone() };
+        Ok(Commit { id: id.clone(), short: id[..12].into(), time: found, resolved, tags, reference })
+    }
+
+    /// The committer time of a commit that is here.
+    async fn stored_commit(
+        &self,
+        id: ObjectId,
+    ) -> Result<Option<modkeep_module::time::Timestamp>, NotACommit> {
+        let objects = self.desk.objects(self.desk.at_hand_with(&id));
+        let read = self.desk.blocking(move || Ok(objects.commit(&id))).await;
+        read.unwrap_or(Ok(None)).map(|commit| commit.map(|commit| commit.time))
+    }
+
+    /// What a path leads to, after as many requests as it takes: none when it was seen before.
+    async fn find(&self, commit: ObjectId, path: &str) -> Result<Found, Error> {
+        for _ in 0..ROUNDS_MAX {
+            match self.look(commit, path).await? {
+                Found::Unknown(lack) => drop(self.desk.meet(&[need(lack)]).await?),
+                found => return Ok(found),
+            }
+        }
+        Err(self.malformed("a path that does not end"))
+    }
+
+    /// What a path leads to, as far as one can tell from here.
+    async fn look(&self, commit: ObjectId, path: &str) -> Result<Found, Error> {
+        let (objects, path) = (self.nearest(&commit), path.to_owned());
+        self.desk.blocking(move || objects.find(&commit, &path)).await
+    }
+
+    /// Where a commit's objects are looked for.
+    fn nearest(&self, commit: &ObjectId) -> Objects {
+        self.desk.objects(self.desk.at_hand_with(commit))
+    }
+
+    async fn read_file(&self, commit: &str, path: &str) -> Result<Option<Bytes>, Error> {
+        let commit = self.id(commit)?;
+        let Found::File(blob) = self.find(commit, path).await? else { return Ok(None) };
+        if let Some(contents) = self.contents(commit, blob).await? {
+            return Ok(Some(contents));
+        }
+        self.desk.meet(&[Need::Object(blob)]).await?;
+        let contents = self.contents(commit, blob).await?;
+        contents
+            .map(Some)
+            .ok_or_else(|| self.malformed("a file that did not come, or is larger than any that we read"))
+    }
+
+    async fn contents(&self, commit: ObjectId, blob: ObjectId) -> Result<Option<Bytes>, Error> {
+        let objects = self.nearest(&commit);
+        let read = self.desk.blocking(move || objects.get(&blob)).await?;
+        Ok(read.map(|(_, mut contents)| {
+            contents.truncate(OBJECT_BYTES_MAX);
+            contents.into()
+        }))
+    }
+
+    /// Brings everything that was hinted at: whole versions in one fetch, files level by level.
+    async fn bring(&self, wanted: &[Wanted]) -> Result<(), Error> {
+        let (whole, files): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|wanted| wanted.path.is_empty() || wanted.path.ends_with('/'));
+        let mut needs = Vec::new();
+        for wanted in whole {
+            let (commit, dir) = (self.id(&wanted.commit)?, wanted.path.trim_end_matches('/'));
+            if self.desk.at_hand(&commit, dir).is_none() {
+                needs.push(Need::Whole(commit, dir.to_owned()));
+            }
+        }
+        if !needs.is_empty() {
+            self.desk.meet(&needs).await?;
+        }
+        for _ in 0..ROUNDS_MAX {
+            let mut needs = Vec::new();
+            for wanted in &files {
+                let commit = self.id(&wanted.commit)?;
+                match self.look(commit, &wanted.path).await? {
+                    Found::Unknown(lack) => needs.push(need(lack)),
+                    Found::File(blob) if !self.nearest(&commit).has(&blob) => needs.push(Need::Object(blob)),
+                    _ => {}
+                }
+            }
+            if needs.is_empty() {
+                return Ok(());
+            }
+            self.desk.meet(&needs).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_tree(&self, commit: &str, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
+        let id = self.id(commit)?;
+        let at_hand = match self.desk.at_hand(&id, dir) {
+            Some(at_hand) => Some(at_hand),
+            None => self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?,
+        };
+        let (objects, dir) = (self.desk.objects(at_hand), dir.to_owned());
+        let unknown = Error::unknown_revision(commit);
+        self.desk
+            .blocking(move || {
+                let Ok(Some(found)) = objects.commit(&id) else { return Err(unknown) };
+                match GitTree::open(Arc::new(objects), &found.tree, &dir) {
+                    Ok(tree) => Ok(tree.map(|tree| Box::new(tree) as Box<dyn Tree>)),
+                    Err(TreeError::Declined { what }) => Err(Error::NeedsGit { what }),
+                    Err(TreeError::Failed(error)) => Err(error),
+                }
+            })
+            .await
+    }
+
+    fn id(&self, commit: &str) -> Result<ObjectId, Error> {
+        ObjectId::from_hex(commit).ok_or_else(|| Error::unknown_revision(commit))
+    }
+
+    fn malformed(&self, what: &str) -> Error {
+        crate::git::gather::malformed(&self.desk.host, what)
+    }
+}
+
+fn need(lack: Lack) -> Need {
+    match lack {
+        Lack::Commit(id) => Need::Commit(id),
+        Lack::Object(id) => Need::Object(id),
+    }
+}
+
+/// Whether a revision ends like the tags of versions do: then the tags alone are likely to answer it.
+fn looks_like_a_tag(revision: &str) -> bool {
+    let last = revision.rsplit('/').next().unwrap_or(revision);
+    last.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// Whether a revision can be a commit's id or the beginning of one (V-90 steps 1, 6 and 7; V-92).
+fn is_hex_prefix(revision: &str) -> bool {
+    (7..=64).contains(&revision.len())
+        && revision.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The lexically smallest ref whose commit begins so (V-90 step 6).
+fn ref_of_prefix(refs: &Refs, prefix: &str) -> Result<Option<(Arc<str>, Arc<str>)>, Error> {
+    let head = refs.head.iter().map(|id| (Arc::from("HEAD"), id.clone()));
+    let rest = refs.branches.iter().chain(&refs.tags).map(|(name, id)| (name.clone(), id.clone()));
+    let mut found: Option<(Arc<str>, Arc<str>)> = None;
+    for (name, id) in head.chain(rest).filter(|(_, id)| id.starts_with(prefix)) {
+        match &found {
+            Some((_, first)) if *first != id => {
+                return Err(Error::NoVersion { reason: format!("ambiguous revision {prefix}") });
+            }
+            Some(_) => {}
+            None => found = Some((name, id)),
+        }
+    }
+    Ok(found)
 }
 
 impl Repository for GitRepository {
     fn refs(&self, scope: Scope) -> Asking<'_, Arc<Refs>> {
-        let _ = scope;
-        todo!()
+        Box::pin(self.refs_of(scope))
     }
 
     fn tip(&self) -> Asking<'_, Commit> {
-        todo!()
+        Box::pin(async {
+            let refs = self.refs_of(Scope::TagsAndHead).await?;
+            let id = refs.head.as_ref().ok_or_else(|| Error::unknown_revision("HEAD"))?;
+            self.named(&refs, id, "HEAD", Some("HEAD".into())).await
+        })
     }
 
     fn resolve<'a>(&'a self, revision: &'a str) -> Asking<'a, Commit> {
-        let _ = revision;
-        todo!()
+        Box::pin(self.resolve_name(revision))
     }
 
     fn file<'a>(&'a self, commit: &'a str, path: &'a str) -> Asking<'a, Option<Bytes>> {
-        let _ = (commit, path);
-        todo!()
+        Box::pin(self.read_file(commit, path))
     }
 
     fn expect<'a>(&'a self, wanted: &'a [Wanted]) -> Asking<'a, ()> {
-        let _ = wanted;
-        todo!()
+        Box::pin(self.bring(wanted))
     }
 
     fn ancestor_tags<'a>(&'a self, commit: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>> {
         let _ = commit;
-        todo!()
+        Box::pin(async { Ok(None) })
     }
 
     fn descends_from<'a>(&'a self, commit: &'a str, tag: &'a str) -> Asking<'a, Option<bool>> {
         let _ = (commit, tag);
-        todo!()
+        Box::pin(async { Ok(None) })
     }
 
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>> {
-        let _ = (commit, dir);
-        todo!()
+        Box::pin(self.open_tree(commit, dir))
     }
 
     fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        todo!()
+        Box::pin(async { Ok(None) })
     }
 }
+
+#[cfg(test)]
+mod tests;

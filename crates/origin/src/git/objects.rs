@@ -1,0 +1,244 @@
+//! Objects that can be read without asking anybody: those at hand and those kept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::git::cache::{Cache, OBJECT_BYTES_MAX};
+use crate::git::gather::malformed;
+use crate::git::object::{CommitObject, raw_len, tree_lines};
+use crate::git::spool::AtHand;
+use crate::git::tree::{ObjectId, ObjectKind, ObjectSource};
+use crate::git::wire::ObjectFormat;
+
+/// The most directories of one commit that are looked at.
+const TREES_MAX: usize = 1_500_000;
+
+/// What a path of a commit leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Found {
+    /// A file, or a link, whose contents are its target.
+    File(ObjectId),
+    /// A directory.
+    Tree(ObjectId),
+    /// Nothing, or a commit of another repository.
+    Nothing,
+    /// This has to be had before one can tell.
+    Unknown(Lack),
+}
+
+/// What is missing on the way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lack {
+    Commit(ObjectId),
+    Object(ObjectId),
+}
+
+/// Objects that can be read without asking anybody. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    pub(crate) at_hand: Option<Arc<AtHand>>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) host: Arc<str>,
+    /// Files that no zip needs and that were therefore not fetched; said to be empty.
+    pub(crate) left_out: Arc<HashSet<ObjectId>>,
+}
+
+impl Objects {
+    /// An object, when it is here. Blocking, briefly.
+    pub(crate) fn get(&self, id: &ObjectId) -> Result<Option<(ObjectKind, Vec<u8>)>, Error> {
+        if let Some(at_hand) = &self.at_hand {
+            let read = at_hand.read(id);
+            let read = read.map_err(|error| {
+                Error::Store(modkeep_store::Error::io("read", std::path::Path::new("work"), error))
+            })?;
+            if read.is_some() {
+                return Ok(read);
+            }
+        }
+        Ok(self.cache.get(id))
+    }
+
+    /// Whether an object is here.
+    pub(crate) fn has(&self, id: &ObjectId) -> bool {
+        self.at_hand.as_ref().is_some_and(|at_hand| at_hand.index.contains_key(id)) || self.cache.contains(id)
+    }
+
+    /// A commit; `Ok(None)` when it is not here, an error when that is something else.
+    pub(crate) fn commit(&self, id: &ObjectId) -> Result<Option<CommitObject>, NotACommit> {
+        match self.get(id) {
+            Ok(Some((ObjectKind::Commit, contents))) => {
+                CommitObject::parse(&contents).map(Some).ok_or(NotACommit)
+            }
+            Ok(Some(_)) => Err(NotACommit),
+            Ok(None) | Err(_) => Ok(None),
+        }
+    }
+
+    /// What a slash-separated path leads to.
+    pub(crate) fn find(&self, commit: &ObjectId, path: &str) -> Result<Found, Error> {
+        let Some(found) = self.commit(commit).map_err(|_| malformed(&self.host, "a commit that is none"))?
+        else {
+            return Ok(Found::Unknown(Lack::Commit(*commit)));
+        };
+        let mut at = Found::Tree(found.tree);
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let Found::Tree(tree) = at else { return Ok(Found::Nothing) };
+            let Some(contents) = self.tree(&tree)? else {
+                return Ok(Found::Unknown(if tree == found.tree {
+                    Lack::Commit(*commit)
+                } else {
+                    Lack::Object(tree)
+                }));
+            };
+            at = self.line(&tree, &contents, name.as_bytes())?;
+        }
+        Ok(at)
+    }
+
+    fn line(&self, tree: &ObjectId, contents: &[u8], name: &[u8]) -> Result<Found, Error> {
+        for line in tree_lines(format_of(tree), contents) {
+            let line = line.map_err(|_| malformed(&self.host, "a tree that is none"))?;
+            if line.name == name {
+                return Ok(match line {
+                    _ if line.is_tree() => Found::Tree(line.id),
+                    _ if line.is_commit() => Found::Nothing,
+                    _ => Found::File(line.id),
+                });
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    fn tree(&self, id: &ObjectId) -> Result<Option<Vec<u8>>, Error> {
+        match self.get(id)? {
+            Some((ObjectKind::Tree, contents)) => Ok(Some(contents)),
+            Some(_) => Err(malformed(&self.host, "a directory that is none")),
+            None => Ok(None),
+        }
+    }
+
+    /// Visits everything below a directory, each tree once, without recursion (C27). A tree that is not here is
+    /// handed to `visit` as well, and not entered.
+    pub(crate) fn walk(
+        &self,
+        root: &ObjectId,
+        mut visit: impl FnMut(Step<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut seen = HashSet::from([*root]);
+        let mut open = vec![*root];
+        while let Some(id) = open.pop() {
+            let Some(contents) = self.tree(&id)? else {
+                visit(Step::Absent(id))?;
+                continue;
+            };
+            visit(Step::Tree(id, &contents))?;
+            for line in tree_lines(format_of(&id), &contents) {
+                let line = line.map_err(|_| malformed(&self.host, "a tree that is none"))?;
+                if line.is_tree() {
+                    if seen.insert(line.id) {
+                        open.push(line.id);
+                    }
+                } else if !line.is_commit() {
+                    visit(Step::File(line.name, line.id))?;
+                }
+            }
+            if seen.len() > TREES_MAX {
+                return Err(malformed(&self.host, "more directories than we look at"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what versions are made of into the cache: these commits, their trees, and the files that rule them.
+    pub(crate) fn keep_commits<'a>(&self, commits: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
+        for id in commits {
+            let Some((ObjectKind::Commit, contents)) = self.get(id)? else { continue };
+            self.cache.put(id, ObjectKind::Commit, &contents);
+            let Some(commit) = CommitObject::parse(&contents) else { continue };
+            self.walk(&commit.tree, |step| {
+                match step {
+                    Step::Tree(id, contents) => self.cache.put(&id, ObjectKind::Tree, contents),
+                    Step::File(b"go.mod" | b".gitattributes", id) => self.keep([&id].into_iter())?,
+                    Step::File(..) | Step::Absent(_) => {}
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Moves single objects into the cache, of commits their root trees as well.
+    pub(crate) fn keep<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
+        for id in ids {
+            if self.cache.contains(id)
+                || self.size_at_hand(id).is_some_and(|size| size > OBJECT_BYTES_MAX as u64)
+            {
+                continue;
+            }
+            let Some((kind, contents)) = self.get(id)? else { continue };
+            self.cache.put(id, kind, &contents);
+            if kind == ObjectKind::Commit
+                && let Some(commit) = CommitObject::parse(&contents)
+                && let Some((kind, contents)) = self.get(&commit.tree)?
+            {
+                self.cache.put(&commit.tree, kind, &contents);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a commit's directory is here with everything below it; otherwise the server kept something back (C20).
+    pub(crate) fn check_whole(&self, commit: &ObjectId, dir: &str) -> Result<(), Error> {
+        if matches!(self.commit(commit), Err(NotACommit)) {
+            return Ok(()); // and so not a version; that is somebody else's question
+        }
+        let left_out = |id: ObjectId| malformed(&self.host, &format!("the pack lacks object {id}"));
+        match self.find(commit, dir)? {
+            Found::Tree(tree) => self.walk(&tree, |step| match step {
+                Step::Absent(id) => Err(left_out(id)),
+                Step::File(_, id) if !self.has(&id) => Err(left_out(id)),
+                Step::File(..) | Step::Tree(..) => Ok(()),
+            }),
+            Found::Unknown(Lack::Commit(id) | Lack::Object(id)) => Err(left_out(id)),
+            Found::File(_) | Found::Nothing => Ok(()),
+        }
+    }
+
+    fn size_at_hand(&self, id: &ObjectId) -> Option<u64> {
+        self.at_hand.as_ref().and_then(|at_hand| at_hand.index.get(id)).map(|slot| slot.len)
+    }
+}
+
+/// One thing below a directory.
+pub(crate) enum Step<'a> {
+    /// A directory and its contents.
+    Tree(ObjectId, &'a [u8]),
+    /// A directory that is not here.
+    Absent(ObjectId),
+    /// A file or link, with its name.
+    File(&'a [u8], ObjectId),
+}
+
+/// What was to be a commit is something else (V-93).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotACommit;
+
+/// The hash function that made an id.
+pub(crate) fn format_of(id: &ObjectId) -> ObjectFormat {
+    if id.as_bytes().len() == raw_len(ObjectFormat::Sha1) { ObjectFormat::Sha1 } else { ObjectFormat::Sha256 }
+}
+
+impl ObjectSource for Objects {
+    fn read(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), Error> {
+        self.get(id)?.ok_or_else(|| malformed(&self.host, &format!("object {id} is missing")))
+    }
+
+    fn size(&self, id: &ObjectId) -> Result<u64, Error> {
+        match self.size_at_hand(id) {
+            Some(size) => Ok(size),
+            None if self.left_out.contains(id) => Ok(0),
+            None => self.read(id).map(|(_, contents)| contents.len() as u64),
+        }
+    }
+}
