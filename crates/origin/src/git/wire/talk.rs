@@ -76,19 +76,17 @@ impl Talk {
         loop {
             match self.reader.unit().map_err(|bad| self.malformed(&bad.to_string()))? {
                 Some(Pkt::Line(line)) => match line.strip_prefix(b"ERR ") {
-                    Some(words) => return Err(WireError::Said { text: harmless(text(words)) }),
                     None => return Ok(Some(Pkt::Line(line))),
+                    Some(words) => return Err(WireError::Said { text: harmless(text(words)) }),
                 },
                 Some(unit) => return Ok(Some(unit)),
                 None => {}
             }
-            match self.chunk().await? {
-                Some(chunk) => self.reader.feed(&chunk),
-                None => {
-                    self.reader.end().map_err(|bad| self.malformed(&bad.to_string()))?;
-                    return Ok(None);
-                }
-            }
+            let Some(chunk) = self.chunk().await? else {
+                self.reader.end().map_err(|bad| self.malformed(&bad.to_string()))?;
+                return Ok(None);
+            };
+            self.reader.feed(&chunk);
         }
     }
 
