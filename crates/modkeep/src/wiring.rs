@@ -42,7 +42,12 @@ impl House {
         let egress = egress(effective, sources, &[])?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
-        let origin = Origin::new(modkeep_origin::Config::default(), egress.clone(), store.clone());
+        let origin = Origin::new(modkeep_origin::Parts {
+            config: modkeep_origin::Config::default(),
+            programs: None,
+            egress: egress.clone(),
+            store: store.clone(),
+        });
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(modkeep_fetch::Parts {

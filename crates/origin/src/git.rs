@@ -17,3 +17,5 @@ mod attributes;
 mod convert;
 mod repo;
 mod tree;
+
+pub(crate) use repo::{GitRepository, Opening, Zips};
