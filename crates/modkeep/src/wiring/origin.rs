@@ -51,6 +51,7 @@ pub(super) fn programs(effective: &Effective) -> ProgramConfig {
         path: section.programs.iter().map(PathBuf::from).collect(),
         jobs_max: JOBS_MAX,
         user_agent: user_agent(contact),
+        ..ProgramConfig::default()
     }
 }
 
