@@ -182,6 +182,12 @@ impl Egress {
         self.ask(request, Some(post)).await
     }
 
+    /// Whether the configuration names this URL's very host and port: no stranger, so that rules for strangers and
+    /// manners of crawling do not apply.
+    pub fn is_configured(&self, url: &Url) -> bool {
+        HostPort::of(url).is_some_and(|place| self.inner.ways.gate.is_exempt(&place))
+    }
+
     async fn ask(&self, request: Request, post: Option<Post>) -> Result<Response, Error> {
         let deadline = Instant::now() + request.limits.total;
         let host = HostPort::of(&request.url).map(|place| place.to_string()).unwrap_or_default();
