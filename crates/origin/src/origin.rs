@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use modkeep_egress::Egress;
 use modkeep_module::{Info, ModulePath, ModuleVersion, VersionOrQuery, list};
 use modkeep_store::{FetchedZip, Scratch, Store};
@@ -13,11 +14,11 @@ use quick_cache::sync::Cache;
 use crate::archive;
 use crate::config::Config;
 use crate::error::Error;
-use crate::place::{Place, RepositoryPlace};
+use crate::place::{Place, Remote, RepositoryPlace, Vcs};
 use crate::program::{self, Programs};
 use crate::repositories::{Opened, Repositories};
-use crate::repository::Tree;
-use crate::resolve::Resolver;
+use crate::repository::{Scope, Tree};
+use crate::resolve::{Probe, Resolver};
 use crate::versions::{Located, Module};
 
 /// Versions that were packed and whose zips may be in the store soon; the oldest are forgotten.
@@ -187,7 +188,7 @@ impl Origin {
 
     /// Who answers for a module; nobody is asked about it yet.
     async fn answerer(&self, module: &ModulePath) -> Result<Answerer, Error> {
-        let place = match self.0.resolver.place(module).await? {
+        let place = match self.0.resolver.place(module, self).await? {
             Place::Repository(place) => place,
             Place::Proxy { base } => {
                 return Ok(Answerer::Proxy(Upstream::new_http(base, self.0.egress.clone())));
@@ -234,6 +235,17 @@ impl Origin {
             }
             (packed, _) => packed,
         }
+    }
+}
+
+/// A repository answers by a scheme if it tells its refs there; what it told then serves the questions that follow.
+impl Probe for Origin {
+    fn answers<'a>(&'a self, vcs: Vcs, remote: &'a Remote) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let (this, remote) = (self.clone(), remote.clone());
+            let opened = blocking(move || this.0.repositories.open(vcs, remote)).await?;
+            opened.repository().refs(Scope::TagsAndHead).await.map(drop)
+        })
     }
 }
 
