@@ -5,6 +5,7 @@
 
 mod cache;
 mod gather;
+mod history;
 mod object;
 mod objects;
 mod pack;
