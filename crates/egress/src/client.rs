@@ -315,7 +315,12 @@ impl Egress {
         for (name, value) in &hop.headers {
             headers.append(name, value.clone());
         }
-        headers.extend(post.map(|post| (CONTENT_TYPE, post.content_type.clone())));
+        if let Some(post) = post {
+            headers.insert(CONTENT_TYPE, post.content_type.clone());
+            if post.encoding == Encoding::Gzip {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+        }
         headers.insert(USER_AGENT, self.inner.user_agent.clone());
         if request.encoding == Encoding::Gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));

@@ -6,7 +6,11 @@ use modkeep_egress::{Post, Trust};
 use super::*;
 
 fn post(text: &'static str) -> Post {
-    Post { content_type: HeaderValue::from_static("text/x-question"), bytes: text.as_bytes().into() }
+    Post {
+        content_type: HeaderValue::from_static("text/x-question"),
+        encoding: Encoding::Plain,
+        bytes: text.as_bytes().into(),
+    }
 }
 
 fn redirect(status: u16, to: &str) -> Vec<Do> {
