@@ -225,6 +225,30 @@ async fn a_cut_history_is_mended_by_asking_deeper() {
 }
 
 #[tokio::test]
+async fn a_long_question_is_compressed_and_understood() {
+    let (server, _, second) = fish(Kind::Full);
+    let wire = wire(&server, "fish");
+    // The real git passes over haves that it does not know.
+    let haves = (0..500).map(|n| format!("{n:040x}").into()).collect();
+    let asked = FetchAsk { haves, ..ask(&[&second]) };
+    let found = pack(wire.fetch(&asked).await.unwrap()).await.unwrap();
+    assert_eq!(Taker::new("sha1").take(&found)["commit"], 2);
+    let asked = &server.asked()[1];
+    assert_eq!(asked.header("content-encoding"), Some("gzip"));
+    assert!(asked.bytes_in * 3 < asked.body.len() as u64, "{}", server.told());
+}
+
+#[tokio::test]
+async fn an_advertisement_may_begin_as_in_version_0() {
+    let (server, ..) = fish(Kind::Full);
+    let lines = b"001e# service=git-upload-pack\n0000000eversion 2\n000bls-refs000dfetch=a b0000";
+    server.fault_times("info/refs", Fault::Instead(lines.to_vec()), 1);
+    let wire = wire(&server, "fish");
+    assert!(!wire.capabilities().await.unwrap().filter);
+    assert_eq!(wire.ls_refs(&["refs/tags/"]).await.unwrap().refs.len(), 2);
+}
+
+#[tokio::test]
 async fn servers_of_other_ages_are_told_apart() {
     for kind in [Kind::V0, Kind::V1, Kind::Dumb] {
         let (server, ..) = fish(kind);
