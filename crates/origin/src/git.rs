@@ -17,6 +17,6 @@ mod wire;
 mod attributes;
 mod convert;
 mod repo;
-mod tree;
+pub(crate) mod tree;
 
 pub(crate) use repo::{GitRepository, Opening, Zips};

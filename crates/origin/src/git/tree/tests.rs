@@ -336,3 +336,111 @@ fn archives_are_those_of_git() {
     let (equal, declined) = compared.get();
     assert!(equal > 3 * declined, "{equal} compared, {declined} declined");
 }
+
+/// Trees of level after level, each of many entries that are all the same.
+struct Endless(Vec<Vec<u8>>);
+
+impl Endless {
+    fn open(width: usize, levels: u8, lowest: &'static str) -> Result<Option<GitTree>, TreeError> {
+        let tree = |level: u8| {
+            let mode = if level == 1 { lowest } else { "40000" };
+            let id = ObjectId::from_bytes(&[level - 1; 20]).unwrap().to_string();
+            (0..width).flat_map(|n| raw_entry(mode, format!("{n:04}"), &id)).collect()
+        };
+        let root = ObjectId::from_bytes(&[levels; 20]).unwrap();
+        GitTree::open(Arc::new(Self((1..=levels).map(tree).collect())), &root, "")
+    }
+}
+
+impl ObjectSource for Endless {
+    fn read(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), Error> {
+        match id.as_bytes()[0].checked_sub(1) {
+            Some(level) => Ok((ObjectKind::Tree, self.0[usize::from(level)].clone())),
+            None => Ok((ObjectKind::Blob, Vec::new())),
+        }
+    }
+
+    fn size(&self, _: &ObjectId) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+fn too_large(outcome: Result<Option<GitTree>, TreeError>) -> &'static str {
+    match outcome.map(drop) {
+        Err(TreeError::Failed(Error::TooLarge { what, .. })) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A million files are taken; what is more is refused before it costs memory, also where there is no file in it at all.
+#[test]
+fn hostile_c27_a_million_entries() {
+    let tree = Endless::open(1000, 2, "100644").unwrap().unwrap();
+    assert_eq!(tree.entries().len(), 1_000_000);
+    assert!(tree.entries().is_sorted_by(|a, b| a.path < b.path));
+    drop(tree);
+    assert_eq!(too_large(Endless::open(1000, 3, "100644")), "list of files");
+    assert_eq!(too_large(Endless::open(2, 100, "160000")), "list of files");
+}
+
+/// Depth and length end where they end for git: 2,048 directories, 65,535 bytes of path in a zip.
+#[test]
+fn hostile_c27_deep_trees_and_long_paths() {
+    let deep = |depth: usize| "d/".repeat(depth) + "f";
+    let long = |bytes: usize| {
+        let name = "n".repeat(250) + "/";
+        name.repeat(bytes / 251) + &"f".repeat(bytes % 251)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut repo = GitRepo::init(&folder.path().join("r.git"));
+    for (path, fits) in [
+        (deep(DEPTH_MAX), true),
+        (deep(DEPTH_MAX + 1), false),
+        (deep(5000), false),
+        (long(PATH_BYTES_MAX), true),
+        (long(PATH_BYTES_MAX + 1), false),
+    ] {
+        repo.delete_all().put(&path, "x").commit("odd").save();
+        let zip =
+            cat_file::git(repo.path()).args(["archive", "--format=zip", "--prefix=prefix/", "main"]).output();
+        assert_eq!(zip.unwrap().status.success(), fits, "git, {} bytes", path.len());
+        let ours = open(repo.path(), "main", "");
+        assert_eq!(ours.is_ok(), fits, "{} bytes", path.len());
+    }
+}
+
+#[test]
+fn ids_of_both_hashes() {
+    for hex in ["0123456789abcdef0123456789abcdef01234567".to_owned(), "ab".repeat(32)] {
+        assert_eq!(ObjectId::from_hex(&hex).unwrap().to_string(), hex);
+    }
+    for bad in ["", "ab", &"AB".repeat(20), &"ab".repeat(21), "x123456789abcdef0123456789abcdef01234567"] {
+        assert_eq!(ObjectId::from_hex(bad), None, "{bad}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut repo = GitRepo::init_sha256(&folder.path().join("r.git"));
+    repo.put(".gitattributes", "* ident").put("a/b/c", "$Id$").put("a.c", "x").commit("made").save();
+    assert_eq!(compare(&repo, "main", ""), 3);
+    assert_eq!(compare(&repo, "main", "a/b"), 1);
+}
+
+#[test]
+fn a_directory_that_is_none() {
+    let (_folder, repo) = repository(&[("a/b", "x"), ("c", "x")]);
+    for dir in ["b", "c", "a/b", "a/b/c", "A"] {
+        assert!(open(repo.path(), "main", dir).unwrap().is_none(), "{dir}");
+    }
+}
+
+/// What only git's own iconv, or its refusal, does right.
+#[test]
+fn what_is_declined() {
+    for said in
+        ["working-tree-encoding=SHIFT-JIS", "working-tree-encoding", "working-tree-encoding=UTF-16//TRANSLIT"]
+    {
+        let (_folder, repo) = repository(&[(".gitattributes", &format!("a {said}\n")), ("a", "x")]);
+        assert!(matches!(open(repo.path(), "main", ""), Err(TreeError::Declined { .. })), "{said}");
+        let (_folder, repo) = repository(&[(".gitattributes", &format!("b {said}\n")), ("a", "x")]);
+        assert_eq!(compare(&repo, "main", ""), 2, "no file has it: {said}");
+    }
+}
