@@ -18,12 +18,12 @@ pub enum Kind {
     Origin,
 }
 
-/// Whether an answer may come compressed, and whether a question is.
+/// Whether the answer may come compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As it is: zips gain nothing, and a known length is worth more.
     Plain,
-    /// In an answer gzip is welcome and undone on the way; a question is gzip.
+    /// gzip is welcome and undone on the way.
     Gzip,
 }
 
@@ -43,9 +43,7 @@ pub enum Trust {
 pub struct Post {
     /// The media type.
     pub content_type: HeaderValue,
-    /// Whether the bytes are compressed.
-    pub encoding: Encoding,
-    /// The body, as it is sent.
+    /// The body.
     pub bytes: Bytes,
 }
 

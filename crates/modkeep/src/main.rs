@@ -19,9 +19,6 @@ use crate::output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|word| word == wiring::JAIL) {
-        return modkeep_origin::keep_jail();
-    }
     small_pages();
     let cli = cli::Cli::parse();
     let output = Output::new(&cli.global);

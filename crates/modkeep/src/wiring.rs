@@ -1,7 +1,5 @@
 //! The house, built bottom-up from the configuration.
 
-mod origin;
-
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,9 +18,6 @@ use url::Url;
 
 use crate::config::{Effective, Size};
 use crate::exit::{Exit, Failed};
-
-/// The hidden subcommand in which this program keeps a jail for another one.
-pub(crate) const JAIL: &str = "__jail";
 
 /// Everything below the faces, as one process uses it.
 pub(crate) struct House {
@@ -47,13 +42,7 @@ impl House {
         let egress = egress(effective, sources, &[])?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
-        store.set_work_bytes_max(effective.config.origin.cache_max.0);
-        let origin = Origin::new(modkeep_origin::Parts {
-            config: origin::config(effective)?,
-            programs: Some(origin::programs(effective)),
-            egress: egress.clone(),
-            store: store.clone(),
-        });
+        let origin = Origin::new(modkeep_origin::Config::default(), egress.clone(), store.clone());
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(modkeep_fetch::Parts {
@@ -96,11 +85,10 @@ pub(crate) fn check(effective: &Effective) -> Result<(), Failed> {
     private(effective)?;
     unchecked(effective, &gosumdb(effective)?)?;
     store_config(effective)?;
-    origin::config(effective)?;
     egress(effective, &sources, &[]).map(drop)
 }
 
-/// The chain of sources, without this server itself.
+/// The chain of sources, without what cannot be asked, and why it was left out.
 pub(crate) struct Sources {
     entries: Vec<(Entry, Separator)>,
     /// What an operator should know before serving begins.
@@ -203,7 +191,6 @@ fn home_expanded(path: &str) -> Result<PathBuf, Failed> {
 /// The one way out, with the chain's places, the database's and `more` as configured infrastructure.
 pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> Result<Egress, Failed> {
     let mut named = sources.places();
-    named.extend(origin::places(effective)?);
     named.extend(database_config(effective, sources)?.places());
     named.extend(more.iter().filter_map(HostPort::of));
     let mut allow = Vec::new();

@@ -5,7 +5,6 @@
 
 mod cache;
 mod gather;
-mod history;
 mod object;
 mod objects;
 mod pack;
@@ -17,6 +16,4 @@ mod wire;
 mod attributes;
 mod convert;
 mod repo;
-pub(crate) mod tree;
-
-pub(crate) use repo::{GitRepository, Opening, Zips};
+mod tree;

@@ -123,7 +123,9 @@ impl Programs {
         Ok(match vcs {
             Vcs::Git => Box::new(git::GitProgram::new(shop)),
 
-            _ => return Err(Error::NoProgram { program }),
+            Vcs::Hg => Box::new(hg::HgRepository::new(shop)),
+            Vcs::Svn => Box::new(svn::SvnRepository::new(shop)),
+            Vcs::Fossil => Box::new(fossil::FossilRepository::new(shop)),
         })
     }
 
@@ -156,7 +158,10 @@ impl Programs {
 
     /// What jobs for a remote may read beside the system's folders.
     fn readable(&self, remote: &Remote) -> Vec<PathBuf> {
-        let local = (remote.url.scheme() == "file").then(|| remote.url.to_file_path().ok()).flatten();
+        // Of Subversion, a URL goes on where the repository's folder ends.
+        let there = |path: PathBuf| path.ancestors().find(|path| path.exists()).map(PathBuf::from);
+        let local =
+            (remote.url.scheme() == "file").then(|| remote.url.to_file_path().ok()).flatten().and_then(there);
         let key = match &remote.login {
             Some(Login::SshKey(path)) => Some(path.clone()),
             _ => None,

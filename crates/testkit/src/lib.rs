@@ -11,6 +11,7 @@
 //! | [`differential`] | the same questions to the go command and to modkeep, and where they differ |
 //! | [`tls`] | certificates, good and flawed |
 //! | [`go`] | the real go command with caches of its own |
+//! | [`programs`] | repositories and servers of Mercurial, Subversion and Fossil |
 //! | [`program`] | the modkeep program as a child |
 //! | [`client`] | an HTTP client that shows what came over the wire |
 //! | [`clock`] | a clock that a test moves by hand |
@@ -40,6 +41,7 @@ pub mod kinds;
 pub mod origins;
 pub mod pages;
 pub mod program;
+pub mod programs;
 pub mod sumdb;
 pub mod tls;
 pub mod upstream;

@@ -128,9 +128,7 @@ impl<'a> Packing<'a> {
                 }
                 continue;
             }
-            // The end of the scope tells of a dead worker.
-            let Some(packed) = self.pick_up(index) else { return Ok(()) };
-            for file in packed? {
+            for file in self.pick_up(index)? {
                 writer.append(file)?;
             }
             self.state().open_bytes -= batch.bytes;
@@ -139,15 +137,16 @@ impl<'a> Packing<'a> {
         Ok(())
     }
 
-    /// Waits for a batch. `None`: a worker died.
-    fn pick_up(&self, index: usize) -> Option<Result<Vec<PackedFile>, Stop>> {
+    /// Waits for a batch.
+    fn pick_up(&self, index: usize) -> Result<Vec<PackedFile>, Stop> {
         let mut state = self.state();
         loop {
             if let Some(packed) = state.done.remove(&index) {
-                return Some(packed);
+                return packed;
             }
             if state.over {
-                return None;
+                // A worker died; the end of the scope says so louder.
+                return Ok(Vec::new());
             }
             state = self.laid.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

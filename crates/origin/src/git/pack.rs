@@ -124,9 +124,11 @@ pub(crate) fn read(
     input.trailer()?;
     let mut resolving = Resolving { format, spool, limits, entries: &entries, ids };
     resolving.deltas(bases)?;
-    let Resolving { spool, ids, .. } = resolving;
-    drop(entries);
-    Ok(AtHand::new(spool, ids.into_iter().flatten().collect()))
+    let mut index = HashMap::with_capacity(entries.len());
+    for (id, slot) in resolving.ids.into_iter().flatten() {
+        index.insert(id, slot);
+    }
+    Ok(AtHand { spool: resolving.spool, index })
 }
 
 fn header<R: Read>(input: &mut Input<R>, limits: &PackLimits) -> Result<u32, PackError> {

@@ -64,6 +64,8 @@ pub(crate) struct Job<'a> {
     pub(crate) readable: Vec<PathBuf>,
     /// The TCP ports that it may connect to; empty: no network.
     pub(crate) ports: Vec<u16>,
+    /// What it reads on its standard input; mostly nothing.
+    pub(crate) input: String,
     /// Where its output goes.
     pub(crate) stdout: Stdout,
     /// When it has had enough.
@@ -167,6 +169,7 @@ impl Jail {
             start: job.start,
             readable: job.readable.into_iter().chain(self.path.iter().cloned()).collect(),
             ports: job.ports,
+            input: job.input,
             limits: job.limits,
         };
         Ok((order, job.stdout))

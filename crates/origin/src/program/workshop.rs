@@ -8,7 +8,7 @@ use modkeep_store::Workspace;
 use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
-use super::jail::{Fault, Job, Limits, Output, Stdout};
+use super::jail::{Fault, Job, Limits, Output, Stdout, TEMPORARY};
 use super::words::words;
 use super::zipped::ZipTree;
 use super::{Programs, Way};
@@ -37,6 +37,8 @@ pub(super) struct Errand {
     /// Whether it may go out, and which way.
     pub(super) way: Way,
     pub(super) stdout: Stdout,
+    /// What it reads on its standard input: a password, where that is the only way not to show it.
+    pub(super) input: String,
     /// Where it starts, below the folder; empty: in the folder.
     pub(super) start: &'static str,
 }
@@ -50,6 +52,7 @@ impl Errand {
             environment: Vec::new(),
             way: Way::default(),
             stdout: Stdout::AtMost(ANSWER_BYTES_MAX),
+            input: String::new(),
             start: "",
         }
     }
@@ -62,6 +65,7 @@ impl Workshop {
         folder: PathBuf,
         workspace: Option<Workspace>,
     ) -> Self {
+        let _ = fs::remove_dir_all(folder.join(TEMPORARY)); // what an earlier life left
         Self { programs, remote, folder, turn: Mutex::new(()), _workspace: workspace }
     }
 
@@ -96,6 +100,7 @@ impl Workshop {
             readable: self.programs.readable(&self.remote),
             ports: errand.way.port.into_iter().collect(),
             stdout: errand.stdout,
+            input: errand.input,
             limits: Limits::default(),
         };
         let output = self.programs.jail().run(job).await.map_err(|fault| match fault {
@@ -133,7 +138,7 @@ impl Workshop {
 
     /// A new file that nobody else sees by name; it is gone when it is closed.
     pub(super) fn scrap(&self) -> Result<File, Error> {
-        let folder = self.folder.join(super::jail::TEMPORARY);
+        let folder = self.folder.join(TEMPORARY);
         let make = || -> io::Result<File> {
             fs::create_dir_all(&folder)?;
             let path = folder.join("archive");

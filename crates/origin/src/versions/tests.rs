@@ -1,12 +1,9 @@
 //! Versions of real repositories, beside those that the real go command finds in them.
 
 mod contest;
-mod economy;
 mod geometry;
 mod local_git;
 mod repositories;
-mod rows;
-mod tables;
 
 use std::path::Path;
 

@@ -88,15 +88,20 @@ fn start(order: Order) -> (io::Result<Pid>, Vec<String>) {
             Ok(missing) => missing,
             Err(error) => return (Err(error), Vec::new()),
         };
+        let stdin = if order.input.is_empty() { Stdio::null() } else { Stdio::piped() };
         let child = Command::new(&order.program)
             .args(&order.arguments)
             .env_clear()
             .envs(order.environment)
             .current_dir(&order.start)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .process_group(0)
             .spawn();
-        let pid = child.and_then(|child| {
+        let pid = child.and_then(|mut child| {
+            if let Some(mut stdin) = child.stdin.take() {
+                // Shorter than a pipe's buffer, so that this waits for nobody.
+                stdin.write_all(order.input.as_bytes())?;
+            }
             let raw = i32::try_from(child.id()).map_err(io::Error::other)?;
             Pid::from_raw(raw).ok_or_else(|| io::Error::other("a process without a number"))
         });

@@ -24,6 +24,8 @@ pub(super) struct Order {
     pub(super) readable: Vec<PathBuf>,
     /// The TCP ports that it may connect to; empty: no network.
     pub(super) ports: Vec<u16>,
+    /// What it reads on its standard input.
+    pub(super) input: String,
     /// When it has had enough.
     pub(super) limits: Limits,
 }

@@ -39,6 +39,7 @@ impl Cell {
             start: self.folder.path().to_path_buf(),
             readable: Vec::new(),
             ports: Vec::new(),
+            input: String::new(),
             stdout: Stdout::AtMost(1 << 20),
             limits: Limits { time_ms: 20_000, ..Limits::default() },
         }
@@ -64,6 +65,14 @@ async fn a_job_has_its_output_its_status_and_nothing_to_read() {
     let output = cell.jail.run(cell.shell("cat; echo out; echo err >&2; exit 7")).await.unwrap();
     assert_eq!(output.code, Some(7));
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+}
+
+#[tokio::test]
+async fn a_job_reads_what_it_is_given() {
+    let cell = Cell::new();
+    let job = Job { input: "s3cret".into(), ..cell.shell("cat; tr '\\0' ' ' < /proc/self/cmdline; env") };
+    let output = cell.jail.run(job).await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("s3cret").count(), 1);
 }
 
 #[tokio::test]
