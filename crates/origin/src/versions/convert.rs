@@ -20,6 +20,7 @@ impl Question<'_> {
     /// The version of a commit that was found as `rev` (V-52); an empty `rev` is the tip of the default branch.
     pub(super) async fn convert(&mut self, commit: Commit, rev: &str) -> Result<Located, Error> {
         let (version, found) = if pseudo::is_pseudo(rev) {
+            Version::parse(rev).map_err(|error| self.module.invalid(rev, &error.to_string()))?;
             let checked = self.check(&commit, rev, rev).await?;
             self.validate(&commit, rev).await?;
             checked

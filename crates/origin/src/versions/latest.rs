@@ -69,11 +69,10 @@ impl Question<'_> {
     async fn tip(&mut self) -> Result<Located, Error> {
         let no_commits =
             self.module.place.vcs == Vcs::Git && self.refs(Scope::TagsAndHead).await?.head.is_none();
-        let converted = match no_commits {
-            true => return Err(self.no_match()),
-            false => self.tip_as_it_is().await,
-        };
-        match converted {
+        if no_commits {
+            return Err(self.no_match());
+        }
+        match self.tip_as_it_is().await {
             Err(Error::NoVersion { .. } | Error::NotAVersion { .. }) => Err(self.no_match()),
             outcome => outcome,
         }

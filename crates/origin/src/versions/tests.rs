@@ -2,6 +2,7 @@
 
 mod contest;
 mod geometry;
+mod histories;
 mod local_git;
 mod repositories;
 
@@ -84,4 +85,17 @@ fn repository() -> (tempfile::TempDir, GitRepo) {
 fn ask(path: &str, repository: &mut GitRepo) -> Asked {
     repository.save();
     Asked::new(path, "github.com/ann/m", repository.path())
+}
+
+#[test]
+fn questions_travel_between_threads() {
+    fn travels<T: Send>(_: T) {}
+    let (_folder, mut m) = repository();
+    let asked = ask("github.com/ann/m", &mut m);
+    let (module, version) = (asked.module(), Version::parse("v1.0.0").unwrap());
+    travels(module.list());
+    travels(module.latest());
+    travels(module.stat(&VersionOrQuery::Version(version.clone())));
+    travels(module.locate(&version));
+    travels(module.go_mod(&version));
 }
