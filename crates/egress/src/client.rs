@@ -20,18 +20,22 @@ use url::Url;
 use crate::body::Body;
 use crate::budget::{Budget, Share, Turn};
 use crate::connect::{Connector, Ways};
+use crate::courtesy::Errand;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::hop::{Hop, bad_redirect, is_redirect, keeps_method, redirect_target};
 use crate::host::{AllowRule, HostPattern, HostPort};
+use crate::manners::{Manners, OptOut};
+use crate::pace::Pace;
 use crate::proxy::ProxyEnv;
 use crate::request::{Encoding, Kind, Limits, Post, Request, Response, Trust, retry_after};
 use crate::resolve::{Resolve, SystemResolver};
+use crate::robots::CrawlRules;
 use crate::surplus::BehindHead;
 use crate::tls::{self, SetupError};
 
 /// Requests at once to one origin host, and how many may wait (`hostile-inputs.md` part 1).
-const ORIGIN: Share = Share { parallel: 2, queue_max: 256 };
+const ORIGIN: Share = Share { parallel: 2, queue_max: 256, draws_on_common: true };
 /// The largest head of an answer.
 const HEAD_MAX: u32 = 64 * 1024;
 /// The body of a redirect is read to the end if it is this short, so that the connection can be kept.
@@ -61,6 +65,12 @@ pub struct Config {
     pub per_upstream: usize,
     /// Requests that may wait for one named host. Default 10,000.
     pub queue_max: usize,
+    /// Who asked to be left alone (`[origin] opt_out`); holds for [`Kind::Origin`].
+    pub opt_out: Vec<OptOut>,
+    /// Whose rules in a host's `robots.txt` we obey.
+    pub crawl_rules: CrawlRules,
+    /// The pace kept with hosts that are not configured.
+    pub pace: Pace,
     /// Who turns names into addresses. The system, but for tests.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -78,6 +88,9 @@ impl Default for Config {
             proxies: ProxyEnv::default(),
             per_upstream: 64,
             queue_max: 10_000,
+            opt_out: Vec::new(),
+            crawl_rules: CrawlRules::default(),
+            pace: Pace::default(),
             resolver: Arc::new(SystemResolver),
         }
     }
@@ -96,6 +109,9 @@ impl std::fmt::Debug for Config {
             .field("proxies", &self.proxies)
             .field("per_upstream", &self.per_upstream)
             .field("queue_max", &self.queue_max)
+            .field("opt_out", &self.opt_out)
+            .field("crawl_rules", &self.crawl_rules)
+            .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
 }
@@ -122,6 +138,7 @@ struct Inner {
     insecure: Client<Connector, Full<Bytes>>,
     ways: Arc<Ways>,
     budget: Budget,
+    manners: Manners,
     user_agent: HeaderValue,
     named: Share,
 }
@@ -158,8 +175,13 @@ impl Egress {
             insecure: pool(Connector { ways: Arc::clone(&ways), trust: Trust::Insecure }),
             ways,
             budget: Budget::default(),
+            manners: Manners::new(config.opt_out, config.crawl_rules, config.pace),
             user_agent,
-            named: Share { parallel: config.per_upstream.max(1), queue_max: config.queue_max },
+            named: Share {
+                parallel: config.per_upstream.max(1),
+                queue_max: config.queue_max,
+                draws_on_common: false,
+            },
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -186,22 +208,24 @@ impl Egress {
         let deadline = Instant::now() + request.limits.total;
         let host = HostPort::of(&request.url).map(|place| place.to_string()).unwrap_or_default();
         let after = request.limits.total;
-        match tokio::time::timeout_at(deadline, self.follow(request, post, deadline)).await {
+        match tokio::time::timeout_at(deadline, self.follow(request, post, deadline, Errand::Callers)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Timeout { host, after }),
         }
     }
 
-    async fn follow(
+    pub(crate) async fn follow(
         &self,
         request: Request,
         post: Option<Post>,
         deadline: Instant,
+        errand: Errand,
     ) -> Result<Response, Error> {
         let method = if post.is_some() { Method::POST } else { Method::GET };
         let mut hop = Hop::first(&request);
         for _ in 0..=request.limits.redirects_max.min(10) {
             let place = self.check(&hop)?;
+            self.permit(&hop, &place, request.kind, errand).await?;
             let turn = self.inner.budget.turn(&place, self.share(request.kind)).await?;
             let outgoing = self.outgoing(&hop, &request, post.as_ref(), &place)?;
             let answer = self.send(outgoing, hop.trust, request.limits, &turn).await?;
@@ -245,6 +269,10 @@ impl Egress {
     /// Gate, resolver and proxies, for [`crate::Tunnel`].
     pub(crate) fn ways(&self) -> &Ways {
         &self.inner.ways
+    }
+
+    pub(crate) fn manners(&self) -> &Manners {
+        &self.inner.manners
     }
 
     /// A turn of its own, for [`crate::Tunnel`].

@@ -6,6 +6,10 @@
 //! many requests to one host at a time, `Retry-After` remembered, failing hosts left alone for a
 //! while, and a limit on bytes, time and silence for every body.
 //!
+//! Hosts that nobody configured are asked at a steady pace, with as many requests at once as one host, one registrable
+//! domain and all of them together are given; what their `robots.txt` asks of our name is obeyed, and who asked to be
+//! left alone is.
+//!
 //! A request's life: the caller hands a [`Request`] to [`Egress::get`] or [`Egress::post`]; the host's budget gives it a
 //! turn; the gate judges host, port and addresses; the connector dials the judged address (or a
 //! forward proxy) and speaks TLS; redirects are followed by our own loop, each through the gate again;
@@ -24,15 +28,20 @@ mod body;
 mod budget;
 mod client;
 mod connect;
+mod courtesy;
 mod credentials;
+mod domain;
 mod error;
 mod gate;
 mod gunzip;
 mod hop;
 mod host;
+mod manners;
+mod pace;
 mod proxy;
 mod request;
 mod resolve;
+mod robots;
 mod surplus;
 mod tls;
 mod tunnel;
@@ -43,8 +52,11 @@ pub use client::{Config, Egress, user_agent};
 pub use credentials::Credentials;
 pub use error::{Class, Error};
 pub use host::{AllowRule, BadHost, HostPattern, HostPort};
+pub use manners::OptOut;
+pub use pace::Pace;
 pub use proxy::{BadProxy, ProxyEnv};
 pub use request::{Encoding, Kind, Limits, Post, Request, Response, Trust};
 pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use robots::CrawlRules;
 pub use tls::SetupError;
 pub use tunnel::{Tunnel, TunnelLimits};
