@@ -11,11 +11,12 @@ mod git;
 mod hg;
 pub(crate) mod jail;
 mod svn;
+mod way;
 mod words;
 mod workshop;
 mod zipped;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use modkeep_egress::Egress;
 use modkeep_store::{Clock, Workspace};
 
 use self::jail::Jail;
+use self::way::Way;
 use self::workshop::Workshop;
 use crate::error::Error;
 use crate::place::{Login, Remote, Vcs};
@@ -72,19 +74,6 @@ struct Shared {
     egress: Egress,
     clock: Arc<dyn Clock>,
     refs_lifetime: Duration,
-}
-
-/// How a job gets out, if at all.
-#[derive(Default)]
-struct Way {
-    /// The port that it may connect to.
-    port: Option<u16>,
-    /// The proxy to use, with its secret.
-    proxy: Option<String>,
-    /// The file of certificates to believe.
-    ca_file: Option<String>,
-    /// The ssh command that git runs.
-    ssh: Option<String>,
 }
 
 impl Programs {
@@ -149,11 +138,9 @@ impl Programs {
         self.0.refs_lifetime
     }
 
-    /// The way to a remote.
-    async fn way(&self, remote: &Remote) -> Result<Way, Error> {
-        let port = remote.url.port_or_known_default().or((remote.url.scheme() == "ssh").then_some(22));
-        let text = |path: &PathBuf| path.to_str().map(str::to_owned);
-        Ok(Way { port, ca_file: self.0.config.ca_file.as_ref().and_then(text), ..Way::default() })
+    /// The way to a remote, for one job.
+    async fn way(&self, remote: &Remote, folder: &Path) -> Result<Way, Error> {
+        Way::open(&self.0.config, &self.0.egress, remote, folder).await
     }
 
     /// What jobs for a remote may read beside the system's folders.
@@ -167,7 +154,12 @@ impl Programs {
             _ => None,
         };
         let config = &self.0.config;
-        [local, key, config.ca_file.clone(), config.known_hosts.clone()].into_iter().flatten().collect()
+        // With a key, ssh runs the keeper once more, for its connection.
+        let keeper = key.as_ref().and_then(|_| way::keeper(config));
+        [local, key, keeper, config.ca_file.clone(), config.known_hosts.clone()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

@@ -11,9 +11,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use modkeep_module::time::Timestamp;
 
+use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout, TEMPORARY};
+use super::way::Way;
 use super::workshop::{Errand, Workshop};
-use super::{FILE_BYTES_MAX, Way};
 use crate::error::Error;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
 
@@ -40,9 +41,11 @@ impl FossilRepository {
     async fn run(&self, arguments: &[&str], stdout: Stdout, out: bool) -> Result<Output, Error> {
         let way = if out { self.shop.way().await? } else { Way::default() };
         let mut environment = vec![("FOSSIL_USER".to_owned(), "modkeep".to_owned())];
-        environment.extend(way.proxy.clone().map(|proxy| ("http_proxy".to_owned(), proxy)));
+        environment.extend(way.proxy().map(|proxy| ("http_proxy".to_owned(), proxy)));
         environment.extend(way.ca_file.clone().map(|file| ("SSL_CERT_FILE".to_owned(), file)));
-        self.shop.run(Errand { environment, way, stdout, ..Errand::new("fossil", arguments) }).await
+        self.shop
+            .run(Errand { environment, way, stdout, distrusted: true, ..Errand::new("fossil", arguments) })
+            .await
     }
 
     async fn local(&self, arguments: &[&str]) -> Result<Output, Error> {

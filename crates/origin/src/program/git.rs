@@ -19,10 +19,11 @@ use modkeep_module::time::Timestamp;
 
 use self::environment::Environment;
 use self::refs::{is_hex, is_id};
+use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout};
+use super::way::Way;
 use super::workshop::{Errand, Workshop};
 use super::zipped::ZipTree;
-use super::{FILE_BYTES_MAX, Way};
 use crate::error::Error;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
 

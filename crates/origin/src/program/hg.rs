@@ -14,9 +14,10 @@ use bytes::Bytes;
 use modkeep_egress::Credentials;
 use modkeep_module::time::Timestamp;
 
+use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout, TEMPORARY};
+use super::way::Way;
 use super::workshop::{Errand, Workshop};
-use super::{FILE_BYTES_MAX, Way};
 use crate::error::Error;
 use crate::place::Login;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
@@ -67,11 +68,12 @@ impl HgRepository {
     fn environment(&self, way: &Way) -> Vec<(String, String)> {
         let mut pairs =
             vec![("HGPLAIN", "1"), ("HGRCPATH", ""), ("HGENCODING", "utf-8"), ("PYTHONNOUSERSITE", "1")];
-        pairs.extend(way.proxy.as_deref().map(|proxy| ("http_proxy", proxy)));
+        let proxy = way.proxy();
+        pairs.extend(proxy.as_deref().map(|proxy| ("http_proxy", proxy)));
         pairs.extend(way.ca_file.as_deref().map(|file| ("SSL_CERT_FILE", file)));
         let prefix = self.shop.remote.url.origin().ascii_serialization();
         if let (Some(_), Some(Login::Http(Credentials::Basic { user, password }))) =
-            (way.port, &self.shop.remote.login)
+            (way.port(), &self.shop.remote.login)
         {
             pairs.push(("MODKEEP_LOGIN_PREFIX", &prefix));
             pairs.push(("MODKEEP_LOGIN", user));

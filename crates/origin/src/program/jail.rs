@@ -6,6 +6,7 @@
 //! a limit stops it, or the caller goes away and the socket with him, the keeper ends every descendant, tells how it
 //! went, and ends too.
 
+pub(super) mod connect;
 mod descendants;
 mod keeper;
 mod order;

@@ -18,6 +18,7 @@ use modkeep_module::time::Timestamp;
 use self::exported::Exported;
 use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout, TEMPORARY};
+use super::way::Way;
 use super::workshop::{Errand, Workshop};
 use crate::error::Error;
 use crate::place::Login;
@@ -68,15 +69,14 @@ impl SvnRepository {
 
     /// Writes the settings: nobody's passwords, no tunnels, our way out. The proxy's secret is worth nothing outside
     /// of this process's life.
-    fn settle(&self, folder: &std::path::Path, way: &super::Way) -> std::io::Result<()> {
+    fn settle(&self, folder: &std::path::Path, way: &Way) -> std::io::Result<()> {
         let mut servers = "[global]\nhttp-timeout = 30\nstore-passwords = no\n".to_owned();
-        if let Some(proxy) = way.proxy.as_deref().and_then(|proxy| url::Url::parse(proxy).ok()) {
-            let host = proxy.host_str().unwrap_or_default();
+        if let Some((address, user, password)) = way.proxy_parts() {
             servers.push_str(&format!(
-                "http-proxy-host = {host}\nhttp-proxy-port = {}\n",
-                proxy.port().unwrap_or(80)
+                "http-proxy-host = {}\nhttp-proxy-port = {}\n",
+                address.ip(),
+                address.port()
             ));
-            let (user, password) = (proxy.username(), proxy.password().unwrap_or_default());
             servers.push_str(&format!("http-proxy-username = {user}\nhttp-proxy-password = {password}\n"));
         }
         if let Some(ca_file) = &way.ca_file {

@@ -8,10 +8,11 @@ use modkeep_store::Workspace;
 use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
+use super::Programs;
 use super::jail::{Fault, Job, Limits, Output, Stdout, TEMPORARY};
+use super::way::Way;
 use super::words::words;
 use super::zipped::ZipTree;
-use super::{Programs, Way};
 use crate::error::Error;
 use crate::place::Remote;
 use crate::repository::Tree;
@@ -37,6 +38,8 @@ pub(super) struct Errand {
     /// Whether it may go out, and which way.
     pub(super) way: Way,
     pub(super) stdout: Stdout,
+    /// Whether trouble on the way counts whatever the program says: fossil calls some failures success.
+    pub(super) distrusted: bool,
     /// What it reads on its standard input: a password, where that is the only way not to show it.
     pub(super) input: String,
     /// Where it starts, below the folder; empty: in the folder.
@@ -52,6 +55,7 @@ impl Errand {
             environment: Vec::new(),
             way: Way::default(),
             stdout: Stdout::AtMost(ANSWER_BYTES_MAX),
+            distrusted: false,
             input: String::new(),
             start: "",
         }
@@ -85,7 +89,7 @@ impl Workshop {
 
     /// The way out for this repository's programs.
     pub(super) async fn way(&self) -> Result<Way, Error> {
-        self.programs.way(&self.remote).await
+        self.programs.way(&self.remote, &self.folder).await
     }
 
     /// Sends a program on an errand. Whatever status it ends with is an answer; not ending by itself is an error.
@@ -98,7 +102,7 @@ impl Workshop {
             folder: &self.folder,
             start: self.folder.join(errand.start),
             readable: self.programs.readable(&self.remote),
-            ports: errand.way.port.into_iter().collect(),
+            ports: errand.way.port().into_iter().collect(),
             stdout: errand.stdout,
             input: errand.input,
             limits: Limits::default(),
@@ -107,6 +111,12 @@ impl Workshop {
             Fault::NoProgram(program) => Error::NoProgram { program },
             other => Error::Trouble { host: self.host(), reason: other.to_string() },
         })?;
+        // Why the way ended tells more than what the program made of it.
+        if (errand.distrusted || output.code != Some(0))
+            && let Some(trouble) = errand.way.trouble()
+        {
+            return Err(trouble);
+        }
         if output.code.is_none() && output.stdout.is_empty() {
             let reason = format!("the program {program} ended by a signal");
             return Err(Error::Trouble { host: self.host(), reason });

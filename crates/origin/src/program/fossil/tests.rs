@@ -76,8 +76,8 @@ async fn a_server_that_is_not_there_is_trouble() {
     let (_folder, repo) = history();
     let server = repo.serve();
     let url = server.url().to_owned();
+    let rig = Rig::new(&[server.host()]);
     drop(server);
-    let rig = Rig::new(&[]);
     let fossil = rig.open(Vcs::Fossil, remote(&url)).unwrap();
     let gone = fossil.refs(Scope::All).await;
     assert!(matches!(gone, Err(Error::Trouble { .. })), "{gone:?}");

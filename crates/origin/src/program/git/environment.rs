@@ -1,8 +1,11 @@
 //! The environment in which git runs (V-97, V-98): nobody's configuration, no prompts, no helpers but ours.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use modkeep_egress::Credentials;
 
-use super::super::Way;
+use super::super::jail::connect;
+use super::super::way::Way;
 use crate::place::{Login, Remote};
 
 /// Seconds without a byte after which git gives up (hostile-inputs part 1).
@@ -68,8 +71,9 @@ impl Environment {
         if remote.insecure {
             here.variable("GIT_SSL_NO_VERIFY", "true");
         }
-        if let Some(proxy) = &way.proxy {
-            here.set("http.proxy", proxy);
+        if let Some(proxy) = way.proxy() {
+            here.set("http.proxy", &proxy);
+            here.set("http.proxyAuthMethod", "basic");
         }
         if let Some(ca_file) = &way.ca_file {
             here.variable("GIT_SSL_CAINFO", ca_file);
@@ -77,6 +81,11 @@ impl Environment {
         if let Some(ssh) = &way.ssh {
             here.variable("GIT_SSH_COMMAND", ssh);
             here.variable("GIT_SSH_VARIANT", "ssh");
+            if let Some((address, user, password)) = way.proxy_parts() {
+                let login = STANDARD.encode(format!("{user}:{password}"));
+                here.variable(connect::TUNNEL, &address.to_string());
+                here.variable(connect::TUNNEL_LOGIN, &format!("Basic {login}"));
+            }
         }
         if let Some(Login::Http(credentials)) = &remote.login {
             here.login(remote, credentials);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, wait};
 
+use super::connect;
 use super::descendants::{descendants, kill_all};
 use super::order::{End, LINE_BYTES_MAX, Limits, Order, Stop, Verdict};
 use super::walls;
@@ -31,7 +32,16 @@ const DYING: Duration = Duration::from_secs(10);
 /// and takes every descendant along.
 ///
 /// The hidden subcommand of the program calls this before anything else happens in its process.
+///
+/// With `connect HOST PORT` at the end of its arguments it passes one connection through the tunnel instead: that is
+/// what ssh runs within the jail.
 pub fn keep() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, .., word, host, port] = arguments.as_slice()
+        && word == connect::WORD
+    {
+        return connect::connect(host, port);
+    }
     let Ok(control) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
     };
