@@ -54,6 +54,8 @@ struct Shared {
 struct State {
     /// By `host/path`, without the query.
     pages: BTreeMap<String, Page>,
+    /// Pages that stand for everything below them.
+    whole: Vec<String>,
     /// By `host`: plain HTTP only, nothing under TLS.
     plain_only: Vec<String>,
     certificates: BTreeMap<String, Arc<ServerTls>>,
@@ -115,6 +117,11 @@ impl Pages {
     /// Any page at `address` (`host/path`).
     pub fn page(&self, address: &str, page: Page) {
         lock(&self.shared.state).pages.insert(address.to_owned(), page);
+    }
+
+    /// Every address below this one shows the same page.
+    pub fn below(&self, address: &str) {
+        lock(&self.shared.state).whole.push(address.to_owned());
     }
 
     /// This host has no TLS.
@@ -217,7 +224,11 @@ fn answer(shared: &Shared, scheme: &str, request: &Request, wire: &mut impl Wire
         let mut state = lock(&shared.state);
         state.seen.push(format!("{scheme}://{host}{path}?{query}"));
         let address = format!("{host}{path}");
-        state.pages.get(address.trim_end_matches('/')).cloned()
+        let address = address.trim_end_matches('/');
+        let below =
+            |root: &&String| address.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let above = state.whole.iter().find(below).and_then(|root| state.pages.get(root));
+        state.pages.get(address).or(above).cloned()
     };
     let (status, location, body) = match page {
         None => (404, String::new(), b"no such page\n".to_vec()),

@@ -17,6 +17,7 @@
 )]
 
 mod cli;
+mod differential;
 mod disk_full;
 mod error_texts;
 mod go_command;

@@ -1,5 +1,6 @@
 //! Both sides next to each other.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::report::Difference;
@@ -51,7 +52,8 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
     };
     same("Version", theirs.version.clone(), ours.version.clone());
     same("Time", theirs.time.clone(), ours.time.clone());
-    same("Origin", format!("{:?}", theirs.origin), format!("{:?}", ours.origin));
+    let (their_origin, our_origin) = (origin_of(question, theirs), origin_of(question, ours));
+    same("Origin", format!("{their_origin:?}"), format!("{our_origin:?}"));
     same("go.mod", text(&theirs.go_mod), text(&ours.go_mod));
     same("go.mod h1", theirs.go_mod_h1.clone(), ours.go_mod_h1.clone());
     match (&theirs.zip, &ours.zip) {
@@ -66,6 +68,14 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
             }
         }
     }
+}
+
+/// The origin, without `Ref` where a commit was asked for: whether the go command names a ref then depends on what it
+/// happened to have fetched before.
+fn origin_of(question: &Question, known: &Known) -> BTreeMap<String, String> {
+    let hex = question.query.len() >= 7 && question.query.chars().all(|c| c.is_ascii_hexdigit());
+    let kept = known.origin.iter().filter(|(name, _)| !hex || *name != "Ref");
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn text(go_mod: &[u8]) -> String {

@@ -53,19 +53,26 @@ impl<'a> Oracle<'a> {
         answers
     }
 
-    /// The list and the latest version of each module path.
+    /// The list and the latest version of each module path, given with some version of it where one is known:
+    /// the go command lists a module's versions only beside a version that it can find.
     ///
     /// # Panics
     /// When go prints something else than JSON.
-    pub fn lists<'q>(&self, paths: impl IntoIterator<Item = &'q String>) -> Answers {
-        let latest: Vec<Question> = paths.into_iter().map(|path| Question::new(path, "latest")).collect();
+    pub fn lists(&self, paths: &BTreeMap<String, Option<String>>) -> Answers {
+        let one = |(path, known): (&String, &Option<String>)| {
+            Question::new(path, known.as_deref().unwrap_or("latest"))
+        };
+        let ones: Vec<Question> = paths.iter().map(one).collect();
+        let latest: Vec<Question> = paths.keys().map(|path| Question::new(path, "latest")).collect();
         let mut answers = Answers::default();
-        for batch in batches(&latest) {
+        for batch in batches(&ones) {
             // Retracted versions are hidden from the list, and admitted as latest, by the same switch.
             for object in self.list(&["-versions", "-retracted"], &batch) {
                 let path = field(&object, "Path").unwrap_or_default();
                 answers.lists.insert(path, listed(&object));
             }
+        }
+        for batch in batches(&latest) {
             for object in self.list(&[], &batch) {
                 let question = Question::new(&field(&object, "Path").unwrap_or_default(), "latest");
                 answers.known.insert(question, latest_of(&object));
@@ -174,7 +181,8 @@ pub(super) fn refused(path: &str, text: &str) -> Refused {
     let line = line.strip_prefix("module ").unwrap_or(line);
     let bare = line.strip_prefix(path).and_then(|rest| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
     // Whether a program's failure means absence, the go command does not say.
-    let unclear = text.contains("exit status") || text.contains("unrecognized import path");
+    let unclear = ["exit status", "unrecognized import path", "unexpected response from git"];
+    let unclear = unclear.iter().any(|words| text.contains(words));
     Refused { trouble: (!unclear).then_some(false), text: bare.to_owned() }
 }
 

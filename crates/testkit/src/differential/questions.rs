@@ -53,10 +53,17 @@ pub fn of(site: &Site, scale: Scale) -> Questions {
 impl Questions {
     fn walk(&mut self, site: &Site, path: &str, refs: &Refs) {
         let prefix = tag_prefix(site, path);
+        let own = path.rsplit_once("/v").and_then(|(_, major)| major.parse::<u64>().ok());
+        let mut majors = BTreeSet::new();
         for tag in &refs.tags {
             let name = tag.strip_prefix(&prefix).unwrap_or(tag);
-            self.sort_in(Question::new(path, name));
-            if name.starts_with('v') && !name.contains('+') {
+            let major = major_of(name);
+            // All versions of a major are as wrong as the first for a path of another one, or with a suffix.
+            let first = major.is_none_or(|major| majors.insert(major));
+            if first || own.is_none() || own == major {
+                self.sort_in(Question::new(path, name));
+            }
+            if first && major.is_some() && !name.contains('+') {
                 self.sort_in(Question::new(path, &format!("{name}+incompatible")));
             }
         }
@@ -89,6 +96,11 @@ impl Questions {
         };
         group.insert(question);
     }
+}
+
+/// The number behind the `v`.
+fn major_of(name: &str) -> Option<u64> {
+    name.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 /// `v1`, `v1.2`: the go command takes the highest of the list.
@@ -128,8 +140,7 @@ fn paths(site: &Site, repository: &Path, refs: &Refs, scale: Scale) -> BTreeSet<
     majors.entry(site.subdirectory.clone()).or_default().insert(2);
     for tag in &refs.tags {
         let (folder, name) = tag.rsplit_once('/').unwrap_or(("", tag));
-        let major = name.strip_prefix('v').and_then(|rest| rest.split('.').next()?.parse().ok());
-        if let Some(major) = major {
+        if let Some(major) = major_of(name) {
             majors.entry(folder.to_owned()).or_default().insert(major);
         }
     }

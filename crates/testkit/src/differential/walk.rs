@@ -68,16 +68,24 @@ pub fn walk(
 
 /// Two groups at a time: the go command is one process with little to do in parallel.
 fn ask_go(all: &Questions, oracle: &Oracle<'_>) -> Answers {
-    let mut go = std::thread::scope(|scope| {
-        let left = scope.spawn(|| joined(oracle.download(&all.versions), oracle.lists(&all.paths)));
-        let commits = joined(oracle.download(&all.commits), oracle.download(&all.short_commits));
-        let right = joined(commits, oracle.download(&all.names));
-        joined(left.join().expect("the go command answers"), right)
+    let (versions, commits) = std::thread::scope(|scope| {
+        let versions = scope.spawn(|| oracle.download(&all.versions));
+        let commits = oracle.download(&all.commits);
+        let commits = joined(commits, oracle.download(&all.short_commits));
+        (versions.join().expect("the go command answers"), joined(commits, oracle.download(&all.names)))
     });
+    let go = joined(versions, commits);
     let pseudo = pseudo_versions(&go);
-    let more = oracle.download(&pseudo);
-    go.known.extend(more.known);
-    go
+    let found = |path: &String| {
+        let mut known = go.known.iter().filter(|(question, _)| question.path == *path);
+        known.find_map(|(_, known)| Some(known.as_ref().ok()?.version.clone()))
+    };
+    let paths = all.paths.iter().map(|path| (path.clone(), found(path))).collect();
+    let more = std::thread::scope(|scope| {
+        let lists = scope.spawn(|| oracle.lists(&paths));
+        joined(oracle.download(&pseudo), lists.join().expect("the go command answers"))
+    });
+    joined(go, more)
 }
 
 fn joined(mut one: Answers, other: Answers) -> Answers {

@@ -25,7 +25,7 @@ pub(super) fn all() -> Vec<Sample> {
             ];
             for kind in kinds {
                 r.put(format!("lf.{kind}"), "a\nb\n").put(format!("crlf.{kind}"), "a\r\nb\r\n");
-                r.put(format!("mixed.{kind}"), "a\r\nb\nc\r").put(format!("nul.{kind}"), "a\0b\nc\n");
+                r.put(format!("mixed.{kind}"), "a\r\nb\nc\r").put(format!("zero.{kind}"), "a\0b\nc\n");
                 r.put(format!("ctl.{kind}"), "\x01\x02\x03\nabc\n").put(format!("empty.{kind}"), "");
             }
             r.commit("one").tag("v1.0.0");
@@ -43,10 +43,18 @@ pub(super) fn all() -> Vec<Sample> {
                 *.u8 working-tree-encoding=UTF-8\n*.odd working-tree-encoding=no-such-encoding\n\
                 *.flag working-tree-encoding\n*.crlf text eol=crlf working-tree-encoding=UTF-16LE\n";
             r.put(".gitattributes", rules).put("go.mod", go_mod("github.com/w/encodings"));
-            for kind in ["u16", "u16le", "u16be", "bom", "u32", "latin", "u8", "odd", "flag", "crlf"] {
+            for kind in ["u16", "u16le", "u16be", "bom", "u32", "latin", "u8"] {
                 r.put(format!("a.{kind}"), "stra\u{df}e\n\u{e9}\n").put(format!("empty.{kind}"), "");
             }
-            r.put("bad.u16", b"\xff\xfe not text").put("far.latin", "\u{65e5}\n").commit("one").tag("v1.0.0");
+            r.commit("one")
+                .tag("v1.0.0")
+                .put("a.odd", "stra\u{df}e\n")
+                .commit("no such encoding")
+                .tag("v1.1.0");
+            r.delete("a.odd").put("a.flag", "x\n").commit("no encoding at all").tag("v1.2.0");
+            r.delete("a.flag").put("a.crlf", "a\nb\n").commit("with line ends").tag("v1.3.0");
+            r.delete("a.crlf").put("bad.u16", b"\xff\xfe not text").commit("no text").tag("v1.4.0");
+            r.delete("bad.u16").put("far.latin", "\u{65e5}\n").commit("not in Latin").tag("v1.5.0");
         }),
         Sample::new("export", "section 3: export attributes do nothing", |r| {
             r.put(
