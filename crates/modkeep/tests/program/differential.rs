@@ -25,6 +25,7 @@ fn direct(server: &GitServer, pages: &Pages) -> (Setup, Program) {
         .with("MODKEEP_ORIGIN_UPSTREAM", "direct")
         .with("MODKEEP_ORIGIN_REWRITE", &rewrite)
         .with("MODKEEP_VERIFY_LOG", "off")
+        .with("MODKEEP_ORIGIN_PACE", "1000/s")
         .with("HTTPS_PROXY", &pages.proxy())
         .with("SSL_CERT_FILE", &pages.certificate_file());
     let program = setup.serve();
