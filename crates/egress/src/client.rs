@@ -204,6 +204,12 @@ impl Egress {
         self.ask(request, Some(post)).await
     }
 
+    /// Whether the configuration names this URL's very host and port: no stranger, so that rules for strangers and
+    /// manners of crawling do not apply.
+    pub fn is_configured(&self, url: &Url) -> bool {
+        HostPort::of(url).is_some_and(|place| self.inner.ways.gate.is_exempt(&place))
+    }
+
     async fn ask(&self, request: Request, post: Option<Post>) -> Result<Response, Error> {
         let deadline = Instant::now() + request.limits.total;
         let host = HostPort::of(&request.url).map(|place| place.to_string()).unwrap_or_default();
@@ -337,7 +343,12 @@ impl Egress {
         for (name, value) in &hop.headers {
             headers.append(name, value.clone());
         }
-        headers.extend(post.map(|post| (CONTENT_TYPE, post.content_type.clone())));
+        if let Some(post) = post {
+            headers.insert(CONTENT_TYPE, post.content_type.clone());
+            if post.encoding == Encoding::Gzip {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+        }
         headers.insert(USER_AGENT, self.inner.user_agent.clone());
         if request.encoding == Encoding::Gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));

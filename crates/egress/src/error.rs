@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Why a request brought no usable answer.
 ///
-/// None of these ever means that the thing asked for does not exist (D9): absence is a status that
-/// the other side sends, and arrives as a [`Response`](crate::Response).
+/// None of these means that the thing asked for does not exist (D9): absence is a status that the other side sends,
+/// and arrives as a [`Response`](crate::Response). What [`Error::NoSuchHost`] means is for the caller to say.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,6 +24,13 @@ pub enum Error {
         host: String,
         /// What the resolver said.
         reason: String,
+    },
+    /// The name server says that there is no such name. For a named upstream that is trouble like any other; of a
+    /// module path's host it is the one sign that there is no such module (V-24).
+    #[error("{host}: no such host")]
+    NoSuchHost {
+        /// The name that was looked up.
+        host: String,
     },
     /// No connection to any judged address, or to the forward proxy in front of it.
     #[error("{host}: cannot connect: {reason}")]
@@ -142,6 +149,7 @@ impl Error {
             Self::Throttled { .. } | Self::BackingOff { .. } | Self::QueueFull { .. } => Class::Busy,
             Self::TooLarge { .. } => Class::Limit,
             Self::Dns { .. }
+            | Self::NoSuchHost { .. }
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Timeout { .. }
@@ -164,6 +172,7 @@ impl Error {
         match self {
             Self::Refused { host, .. }
             | Self::Dns { host, .. }
+            | Self::NoSuchHost { host }
             | Self::Connect { host, .. }
             | Self::Tls { host, .. }
             | Self::Timeout { host, .. }

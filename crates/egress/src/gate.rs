@@ -51,7 +51,7 @@ impl Gate {
     }
 
     /// Whether the configuration names this very host and port.
-    fn is_exempt(&self, place: &HostPort) -> bool {
+    pub(crate) fn is_exempt(&self, place: &HostPort) -> bool {
         let allowed = |rule: &AllowRule| matches!(rule, AllowRule::Place(named) if named == place);
         self.named.contains(place) || self.allow.iter().any(allowed)
     }
@@ -123,7 +123,10 @@ async fn look_up(resolver: &dyn Resolve, name: &str) -> Result<Vec<IpAddr>, Erro
     let answer = tokio::time::timeout(RESOLVE_LIMIT, resolver.resolve(name)).await;
     let found = answer
         .map_err(|_| failed(format!("no answer within {}s", RESOLVE_LIMIT.as_secs())))?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::NoSuchHost { host: name.to_owned() },
+            _ => failed(error.to_string()),
+        })?;
     match found.len() {
         0 => Err(failed("the name has no address".to_owned())),
         1..=ADDRESSES_MAX => Ok(found),

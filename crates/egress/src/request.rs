@@ -18,12 +18,12 @@ pub enum Kind {
     Origin,
 }
 
-/// Whether the answer may come compressed.
+/// Whether an answer may come compressed, and whether a question is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As it is: zips gain nothing, and a known length is worth more.
     Plain,
-    /// gzip is welcome and undone on the way.
+    /// In an answer gzip is welcome and undone on the way; a question is gzip.
     Gzip,
 }
 
@@ -43,7 +43,9 @@ pub enum Trust {
 pub struct Post {
     /// The media type.
     pub content_type: HeaderValue,
-    /// The body.
+    /// Whether the bytes are compressed.
+    pub encoding: Encoding,
+    /// The body, as it is sent.
     pub bytes: Bytes,
 }
 

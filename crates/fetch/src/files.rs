@@ -226,6 +226,7 @@ impl Fetch {
     ) -> Result<(), Failure> {
         let subject = Subject::version(of);
         match self.0.store.commit(&self.0.repository, of, parts).await {
+            Ok(_record) if kind == Kind::Zip => source.stored(of).await,
             Ok(_record) => {}
             // Other bytes under a name that was served before: ours stay, and are the answer (H08, R3).
             Err(error @ StoreError::Conflict { .. }) => {

@@ -39,6 +39,13 @@ impl Source {
         }
     }
 
+    /// Tells whoever built a zip that it is in the store now.
+    pub(crate) async fn stored(&self, of: &ModuleVersion) {
+        if let Self::Origin(origin) = self {
+            origin.stored(of).await;
+        }
+    }
+
     pub(crate) async fn list(
         &self,
         module: &ModulePath,

@@ -18,11 +18,8 @@ use crate::output::Output;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The hidden word that makes this process the keeper of one version control program (see `modkeep_origin`).
-const JAIL: &str = "__jail";
-
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|word| word == JAIL) {
+    if std::env::args_os().nth(1).is_some_and(|word| word == wiring::JAIL) {
         return modkeep_origin::keep_jail();
     }
     small_pages();

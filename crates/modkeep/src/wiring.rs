@@ -1,5 +1,7 @@
 //! The house, built bottom-up from the configuration.
 
+mod origin;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use url::Url;
 
 use crate::config::{Effective, Size};
 use crate::exit::{Exit, Failed};
+
+/// The hidden subcommand in which this program keeps a jail for another one.
+pub(crate) const JAIL: &str = "__jail";
 
 /// Everything below the faces, as one process uses it.
 pub(crate) struct House {
@@ -42,7 +47,13 @@ impl House {
         let egress = egress(effective, sources, &[])?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
-        let origin = Origin::new(modkeep_origin::Config::default(), egress.clone(), store.clone());
+        store.set_work_bytes_max(effective.config.origin.cache_max.0);
+        let origin = Origin::new(modkeep_origin::Parts {
+            config: origin::config(effective)?,
+            programs: Some(origin::programs(effective)),
+            egress: egress.clone(),
+            store: store.clone(),
+        });
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetch::new(modkeep_fetch::Parts {
@@ -85,10 +96,11 @@ pub(crate) fn check(effective: &Effective) -> Result<(), Failed> {
     private(effective)?;
     unchecked(effective, &gosumdb(effective)?)?;
     store_config(effective)?;
+    origin::config(effective)?;
     egress(effective, &sources, &[]).map(drop)
 }
 
-/// The chain of sources, without what cannot be asked, and why it was left out.
+/// The chain of sources, without this server itself.
 pub(crate) struct Sources {
     entries: Vec<(Entry, Separator)>,
     /// What an operator should know before serving begins.
@@ -191,6 +203,7 @@ fn home_expanded(path: &str) -> Result<PathBuf, Failed> {
 /// The one way out, with the chain's places, the database's and `more` as configured infrastructure.
 pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> Result<Egress, Failed> {
     let mut named = sources.places();
+    named.extend(origin::places(effective)?);
     named.extend(database_config(effective, sources)?.places());
     named.extend(more.iter().filter_map(HostPort::of));
     let mut allow = Vec::new();

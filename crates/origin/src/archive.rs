@@ -4,6 +4,8 @@
 //! written in order. The zip is the same whatever the number of cores. Every file is read, hashed and deflated once.
 
 mod packing;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use modkeep_module::zip::rules::{Candidate, Kind, Limits, Refusal, VendorRules, decide};

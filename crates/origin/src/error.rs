@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use modkeep_upstream::Error as ProxyError;
+
 /// Nothing tells when a full queue will have moved; a second is a polite guess.
 const QUEUE_MOVES: Duration = Duration::from_secs(1);
 
@@ -134,6 +136,31 @@ impl Error {
     /// `unknown revision <rev>`, the most frequent one.
     pub(crate) fn unknown_revision(revision: &str) -> Self {
         Self::NoVersion { reason: format!("unknown revision {revision}") }
+    }
+
+    /// What the proxy says that a go-import page names (V-21).
+    pub(crate) fn of_proxy(error: ProxyError) -> Self {
+        match error {
+            ProxyError::NotFound { text, .. } if text.is_empty() => {
+                Self::NoModule { reason: "its proxy has no such version".to_owned() }
+            }
+            ProxyError::NotFound { text, .. } => Self::NoModule { reason: text },
+            ProxyError::Forbidden { source_name: host, status, .. } => {
+                Self::Login { host, reason: format!("answered {status}") }
+            }
+            ProxyError::Throttled { source_name: host, retry_after } => Self::Throttled { host, retry_after },
+            ProxyError::Busy { source_name: host, retry_after } => Self::Busy { host, retry_after },
+            ProxyError::Malformed { source_name: host, what } => Self::Malformed { host, what },
+            ProxyError::TooLarge { limit, declared: Some(size), .. } if size > limit => {
+                Self::TooLarge { what: "zip", size, limit }
+            }
+            ProxyError::TooLarge { source_name: host, limit, .. } => {
+                Self::Malformed { host, what: format!("more than {limit} bytes") }
+            }
+            ProxyError::Trouble { source_name: host, reason, .. } => Self::Trouble { host, reason },
+            ProxyError::Refused { source_name: host, reason } => Self::Refused { host, reason },
+            ProxyError::Store(error) => Self::Store(error),
+        }
     }
 
     /// Whether the authority said that there is no such thing.

@@ -5,6 +5,7 @@
 
 mod cache;
 mod gather;
+mod history;
 mod object;
 mod objects;
 mod pack;
@@ -16,4 +17,6 @@ mod wire;
 mod attributes;
 mod convert;
 mod repo;
-mod tree;
+pub(crate) mod tree;
+
+pub(crate) use repo::{GitRepository, Opening, Zips};

@@ -227,6 +227,16 @@ impl Store {
         blocking(move || inner.open_file(&repository, &version, kind)).await
     }
 
+    /// [`open_file`](Self::open_file) for whoever is on the blocking pool already.
+    pub fn open_file_blocking(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        kind: FileKind,
+    ) -> Result<Option<StoredFile>, Error> {
+        self.0.open_file(repository, version, kind)
+    }
+
     /// All stored versions of a module, in order of first sight.
     pub async fn versions(
         &self,

@@ -1,6 +1,7 @@
 //! The way out against servers that misbehave: rows E, H and M of `hostile-inputs.md`, over loopback.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
+mod post;
 mod server;
 
 use std::io::Write as _;

@@ -83,7 +83,7 @@ impl Server {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
-    /// The heads of all requests so far.
+    /// The heads of all requests so far, each with its body behind it.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -155,7 +155,12 @@ async fn serve(mut stream: impl Wire, plan: Plan, heads: Arc<Mutex<Vec<String>>>
             }
         }
         let head = String::from_utf8(head).unwrap();
-        heads.lock().unwrap().push(head.clone());
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        if stream.read_exact(&mut body).await.is_err() {
+            return;
+        }
+        heads.lock().unwrap().push(head.clone() + &String::from_utf8(body).unwrap());
         for step in plan(&head) {
             if perform(&mut stream, step).await.is_none() {
                 return;

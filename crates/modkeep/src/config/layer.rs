@@ -55,7 +55,8 @@ impl Setting {
         Self { key: key.to_owned(), value: toml::Value::String(text.to_owned()), place }
     }
 
-    /// Gives a text the type that the key's default has: a list is split at commas, a number is read.
+    /// Gives a text the type that the key's default has: a list is split at commas, a number is read. A text that
+    /// begins with `[` is TOML, which can say lists of tables too: `[{ prefix = "…", url = "…" }]`.
     ///
     /// A key without a default does not exist: the error names the nearest one that does.
     pub(crate) fn typed(self, defaults: &toml::Table) -> Result<Self, Error> {
@@ -65,6 +66,16 @@ impl Setting {
         };
         let from_text = !matches!(self.place, Place::File { .. });
         let value = match (default, &self.value) {
+            (toml::Value::Array(_), toml::Value::String(text))
+                if from_text && text.trim_start().starts_with('[') =>
+            {
+                let parsed = text.trim().parse::<toml::Value>();
+                parsed.map_err(|error| Error::Invalid {
+                    place: self.place.clone(),
+                    key: self.key.clone(),
+                    reason: error.message().to_owned(),
+                })?
+            }
             (toml::Value::Array(_), toml::Value::String(text)) if from_text => toml::Value::Array(
                 text.split(',')
                     .map(str::trim)
@@ -167,7 +178,7 @@ pub(crate) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
 
 /// What the go command's own variables say, as weak settings.
 ///
-/// GONOPROXY and GONOSUMDB default to GOPRIVATE, as they do there. GOINSECURE does not apply to upstream mirrors.
+/// GONOPROXY and GONOSUMDB default to GOPRIVATE, as they do there. GOINSECURE applies to origins, not to upstreams.
 pub(crate) fn go_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
     let set =
         |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
@@ -175,6 +186,9 @@ pub(crate) fn go_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<S
     let layers = [
         ("origin.upstream", set("GOPROXY")),
         ("origin.private", set("GONOPROXY").or_else(private)),
+        ("origin.insecure", set("GOINSECURE")),
+        ("origin.govcs", set("GOVCS")),
+        ("origin.netrc", set("NETRC")),
         ("verify.log", set("GOSUMDB")),
         ("verify.unchecked", set("GONOSUMDB").or_else(private)),
     ];
@@ -219,6 +233,26 @@ mod tests {
             with(&[("GOPROXY", "off"), ("GOSUMDB", "off"), ("GONOSUMDB", "")]),
             [key("origin.upstream", "GOPROXY"), key("verify.log", "GOSUMDB")]
         );
+        assert_eq!(
+            with(&[("GOVCS", "*:git"), ("GOINSECURE", "corp.example"), ("NETRC", "/n")]),
+            [
+                key("origin.insecure", "GOINSECURE"),
+                key("origin.govcs", "GOVCS"),
+                key("origin.netrc", "NETRC")
+            ]
+        );
+    }
+
+    #[test]
+    fn lists_of_tables_can_be_said_in_a_variable() {
+        let rewrite = r#"[{ prefix = "https://github.com/", url = "https://me:secret@git.corp.example/" }]"#;
+        let settings = [("MODKEEP_ORIGIN_REWRITE".to_owned(), rewrite.to_owned())];
+        let effective = environment(settings.into_iter()).and_then(super::super::Effective::new).unwrap();
+        assert_eq!(effective.config.origin.rewrite[0].prefix, "https://github.com/");
+        assert!(!effective.show(true).contains("secret"), "{}", effective.show(true));
+        let settings = [("MODKEEP_ORIGIN_REWRITE".to_owned(), "[{ prefix = ".to_owned())];
+        let refused = environment(settings.into_iter()).and_then(super::super::Effective::new);
+        assert!(refused.unwrap_err().to_string().starts_with("MODKEEP_ORIGIN_REWRITE: origin.rewrite: "));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! checked where it is laid, so that a slip is answered with its file and line, or its variable.
 
 mod layer;
+mod origin;
 mod value;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub(crate) use layer::{Place, Setting, environment, file, go_environment};
-pub(crate) use value::{Period, Size};
+pub(crate) use origin::{Credential, Origin, Rewrite, Vanity, VcsName};
+pub(crate) use value::{Pace, Period, Size};
 
 /// Every key with its meaning and its default, as `config init` prints it.
 pub(crate) const DEFAULTS: &str = include_str!("default.toml");
@@ -52,20 +54,6 @@ pub(crate) struct Store {
     pub(crate) path: String,
     pub(crate) min_free: String,
     pub(crate) hot_cache: Size,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Origin {
-    pub(crate) upstream: String,
-    pub(crate) private: Vec<String>,
-    pub(crate) list_ttl: Period,
-    pub(crate) absent_ttl: Period,
-    pub(crate) per_upstream: usize,
-    pub(crate) queue_max: usize,
-    pub(crate) timeout: Period,
-    pub(crate) silence: Period,
-    pub(crate) user_agent_contact: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -175,7 +163,7 @@ impl Effective {
         if server.listen.is_empty() {
             return Err(self.slip("server.listen", "at least one address is needed"));
         }
-        for key in ["per_upstream", "queue_max"] {
+        for key in ["per_upstream", "per_host", "queue_max"] {
             if self.table["origin"].get(key).and_then(toml::Value::as_integer) == Some(0) {
                 return Err(self.slip(&format!("origin.{key}"), "must be at least 1"));
             }
@@ -225,11 +213,16 @@ impl Effective {
     }
 }
 
-/// The value as TOML, with `user:password@` of any URL in it replaced.
-fn masked(value: &toml::Value) -> String {
+/// The value with `user:password@` of any URL in it replaced.
+fn masked(value: &toml::Value) -> toml::Value {
+    use toml::Value;
     match value {
-        toml::Value::String(text) => toml::Value::String(mask_credentials(text)).to_string(),
-        other => other.to_string(),
+        Value::String(text) => Value::String(mask_credentials(text)),
+        Value::Array(values) => Value::Array(values.iter().map(masked).collect()),
+        Value::Table(keys) => {
+            Value::Table(keys.iter().map(|(key, value)| (key.clone(), masked(value))).collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -8,6 +8,15 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Period(pub(crate) Duration);
 
+/// How often something may begin: `2/s`, `30/m`, `1/h`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Pace {
+    /// Starts in each span; at least 1.
+    pub(crate) starts: u32,
+    /// The span.
+    pub(crate) span: Duration,
+}
+
 /// A number of bytes: `64KiB`, `24MiB`, `5GiB`; a bare number or `B` counts bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -42,6 +51,26 @@ impl std::str::FromStr for Size {
     }
 }
 
+impl std::str::FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (starts, unit) = text.split_once('/')?;
+            let seconds = PERIOD_UNITS.iter().find_map(|(name, scale)| (*name == unit).then_some(*scale))?;
+            let starts = starts.parse().ok().filter(|starts| *starts > 0)?;
+            Some(Self { starts, span: Duration::from_secs(seconds) })
+        };
+        parse().ok_or_else(|| format!("{text:?} is not a pace; write it as 2/s, 30/m or 1/h"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
@@ -57,6 +86,16 @@ impl<'de> Deserialize<'de> for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_reads_as_written() {
+        for (text, starts, seconds) in [("2/s", 2, 1), ("30/m", 30, 60), ("1/h", 1, 3600)] {
+            assert_eq!(text.parse(), Ok(Pace { starts, span: Duration::from_secs(seconds) }), "{text}");
+        }
+        for text in ["", "2", "0/s", "-1/s", "2/w", "/s", "2/ s"] {
+            assert!(text.parse::<Pace>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_read_as_written() {

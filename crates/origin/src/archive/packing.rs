@@ -128,7 +128,9 @@ impl<'a> Packing<'a> {
                 }
                 continue;
             }
-            for file in self.pick_up(index)? {
+            // The end of the scope tells of a dead worker.
+            let Some(packed) = self.pick_up(index) else { return Ok(()) };
+            for file in packed? {
                 writer.append(file)?;
             }
             self.state().open_bytes -= batch.bytes;
@@ -137,16 +139,15 @@ impl<'a> Packing<'a> {
         Ok(())
     }
 
-    /// Waits for a batch.
-    fn pick_up(&self, index: usize) -> Result<Vec<PackedFile>, Stop> {
+    /// Waits for a batch. `None`: a worker died.
+    fn pick_up(&self, index: usize) -> Option<Result<Vec<PackedFile>, Stop>> {
         let mut state = self.state();
         loop {
             if let Some(packed) = state.done.remove(&index) {
-                return packed;
+                return Some(packed);
             }
             if state.over {
-                // A worker died; the end of the scope says so louder.
-                return Ok(Vec::new());
+                return None;
             }
             state = self.laid.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::git::cache::Cache;
+use crate::git::history::History;
 use crate::git::objects::Objects;
 use crate::git::pack::{self, PackError, PackLimits};
 use crate::git::repo::Zips;
@@ -42,6 +43,8 @@ pub(crate) enum Need {
     Object(ObjectId),
     /// A commit with all directories, and all files below one of them: `""` or `sub/dir`.
     Whole(ObjectId, String),
+    /// All ancestors of these commits, into the history. Commits whose hex begins with the text are kept as well.
+    Ancestry(Vec<ObjectId>, Option<String>),
 }
 
 /// What a whole version's objects came with.
@@ -72,6 +75,7 @@ pub(crate) struct Desk {
     pending: Mutex<Vec<Pending>>,
     turn: tokio::sync::Mutex<()>,
     recent: Mutex<Vec<Recent>>,
+    history: Mutex<Arc<History>>,
     /// The server offers filters and refused one all the same.
     unfiltered: AtomicBool,
 }
@@ -95,6 +99,7 @@ impl Desk {
             pending: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             recent: Mutex::default(),
+            history: Mutex::default(),
             unfiltered: AtomicBool::new(false),
         })
     }
@@ -138,7 +143,7 @@ impl Desk {
     pub(crate) fn at_hand_with(&self, id: &ObjectId) -> Met {
         self.recent()
             .iter()
-            .find(|recent| recent.objects.index.contains_key(id))
+            .find(|recent| recent.objects.slot(id).is_some())
             .map(|recent| recent.objects.clone())
     }
 
@@ -164,8 +169,10 @@ impl Desk {
     /// Meets the needs of everybody who still waits.
     async fn serve(self: &Arc<Self>, pending: Vec<Pending>) {
         let pending: Vec<_> = pending.into_iter().filter(|pending| !pending.met.is_closed()).collect();
-        let (whole, single): (Vec<_>, Vec<_>) =
+        let (whole, rest): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(|pending| matches!(pending.need, Need::Whole(..)));
+        let (ancestry, single): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|pending| matches!(pending.need, Need::Ancestry(..)));
         if !whole.is_empty() {
             self.serve_whole(whole).await;
         }
@@ -174,6 +181,48 @@ impl Desk {
             let outcome = self.single(needs).await.map(|()| None);
             answer(single, &outcome);
         }
+        if !ancestry.is_empty() {
+            let outcome = self.ancestry(ancestry.iter().map(|pending| &pending.need)).await.map(|()| None);
+            answer(ancestry, &outcome);
+        }
+    }
+
+    /// What is known of the history.
+    pub(crate) fn history(&self) -> Arc<History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All ancestors of some commits, in one fetch of commits alone where the server has filters (V-63).
+    async fn ancestry(self: &Arc<Self>, needs: impl Iterator<Item = &Need>) -> Result<(), Error> {
+        let (mut tips, mut prefixes, known) = (HashSet::new(), Vec::new(), self.history());
+        for need in needs {
+            let Need::Ancestry(of, prefix) = need else { continue };
+            tips.extend(of.iter().filter(|id| !known.contains(id)).copied());
+            prefixes.extend(prefix.clone());
+        }
+        if tips.is_empty() {
+            return Ok(());
+        }
+        let can = self.capabilities().await?;
+        let filter = (can.filter && !self.unfiltered.load(Ordering::Relaxed)).then_some(Filter::Trees(0));
+        let ask = FetchAsk {
+            wants: ids(&tips),
+            haves: known.tips().iter().map(|id| id.to_string().into()).collect(),
+            filter,
+            bytes_max: FETCH_BYTES_MAX,
+            ..FetchAsk::default()
+        };
+        let at_hand = match self.try_fetch(&ask, can.object_format).await {
+            Err(Fault::Filter) => {
+                self.unfiltered.store(true, Ordering::Relaxed);
+                self.fetch(&FetchAsk { filter: None, ..ask }, can.object_format).await
+            }
+            outcome => outcome.map_err(|fault| fault.into_error(&self.host)),
+        }?;
+        let objects = self.objects(Some(Arc::new(at_hand)));
+        let grown = self.blocking(move || objects.grow(&known, &tips, &prefixes)).await?;
+        *self.history.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(grown);
+        Ok(())
     }
 
     /// Whole versions: in one fetch; when that fails and there are several, each in its own, so that one that cannot

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::git::cache::{Cache, OBJECT_BYTES_MAX};
 use crate::git::gather::malformed;
+use crate::git::history::{Commits, History};
 use crate::git::object::{CommitObject, raw_len, tree_lines};
 use crate::git::spool::AtHand;
 use crate::git::tree::{ObjectId, ObjectKind, ObjectSource};
@@ -61,7 +62,7 @@ impl Objects {
 
     /// Whether an object is here.
     pub(crate) fn has(&self, id: &ObjectId) -> bool {
-        self.at_hand.as_ref().is_some_and(|at_hand| at_hand.index.contains_key(id)) || self.cache.contains(id)
+        self.at_hand.as_ref().is_some_and(|at_hand| at_hand.slot(id).is_some()) || self.cache.contains(id)
     }
 
     /// A commit; `Ok(None)` when it is not here, an error when that is something else.
@@ -85,11 +86,7 @@ impl Objects {
         for name in path.split('/').filter(|name| !name.is_empty()) {
             let Found::Tree(tree) = at else { return Ok(Found::Nothing) };
             let Some(contents) = self.tree(&tree)? else {
-                return Ok(Found::Unknown(if tree == found.tree {
-                    Lack::Commit(*commit)
-                } else {
-                    Lack::Object(tree)
-                }));
+                return Ok(Found::Unknown(Lack::Object(tree)));
             };
             at = self.line(&tree, &contents, name.as_bytes())?;
         }
@@ -188,6 +185,27 @@ impl Objects {
         Ok(())
     }
 
+    /// A history with the commits at hand added, complete below `tips`. Commits whose hex begins with one of the
+    /// prefixes go into the cache, because somebody is about to ask for them.
+    pub(crate) fn grow(
+        &self,
+        known: &History,
+        tips: &HashSet<ObjectId>,
+        prefixes: &[String],
+    ) -> Result<History, Error> {
+        let mut commits = Commits::default();
+        for id in self.at_hand.iter().flat_map(|at_hand| at_hand.of_kind(ObjectKind::Commit)) {
+            let Some((_, contents)) = self.get(id)? else { continue };
+            let commit = CommitObject::parse(&contents);
+            commits.add(*id, &commit.ok_or_else(|| malformed(&self.host, "a commit that is none"))?);
+            if tips.contains(id) || prefixes.iter().any(|prefix| id.to_string().starts_with(prefix)) {
+                self.cache.put(id, ObjectKind::Commit, &contents);
+            }
+        }
+        let tips: Vec<ObjectId> = tips.iter().copied().collect();
+        known.with(commits, &tips).map_err(|_| malformed(&self.host, "a history with holes"))
+    }
+
     /// Whether a commit's directory is here with everything below it; otherwise the server kept something back (C20).
     pub(crate) fn check_whole(&self, commit: &ObjectId, dir: &str) -> Result<(), Error> {
         if matches!(self.commit(commit), Err(NotACommit)) {
@@ -206,7 +224,7 @@ impl Objects {
     }
 
     fn size_at_hand(&self, id: &ObjectId) -> Option<u64> {
-        self.at_hand.as_ref().and_then(|at_hand| at_hand.index.get(id)).map(|slot| slot.len)
+        self.at_hand.as_ref().and_then(|at_hand| at_hand.slot(id)).map(|slot| slot.len)
     }
 }
 

@@ -124,11 +124,9 @@ pub(crate) fn read(
     input.trailer()?;
     let mut resolving = Resolving { format, spool, limits, entries: &entries, ids };
     resolving.deltas(bases)?;
-    let mut index = HashMap::with_capacity(entries.len());
-    for (id, slot) in resolving.ids.into_iter().flatten() {
-        index.insert(id, slot);
-    }
-    Ok(AtHand { spool: resolving.spool, index })
+    let Resolving { spool, ids, .. } = resolving;
+    drop(entries);
+    Ok(AtHand::new(spool, ids.into_iter().flatten().collect()))
 }
 
 fn header<R: Read>(input: &mut Input<R>, limits: &PackLimits) -> Result<u32, PackError> {

@@ -1,5 +1,6 @@
 //! A git repository over HTTP, asked as little as possible.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +97,47 @@ impl GitRepository {
         }
         match ref_of_prefix(&refs, revision)? {
             Some((name, id)) => self.named(&refs, &id, revision, Some(name)).await,
-            None => Err(Error::unknown_revision(revision)),
+            None => self.in_history(&refs, revision).await,
         }
+    }
+
+    /// A commit of the history of all refs, and of nothing else (V-90 step 7, V-91).
+    async fn in_history(&self, refs: &Refs, prefix: &str) -> Result<Commit, Error> {
+        let unknown = || Error::unknown_revision(prefix);
+        let tips = refs.head.iter().chain(refs.branches.values()).chain(refs.tags.values());
+        let tips: HashSet<ObjectId> = tips.filter_map(|id| ObjectId::from_hex(id)).collect();
+        let tips: Vec<ObjectId> = tips.into_iter().collect();
+        if tips.is_empty() {
+            return Err(unknown());
+        }
+        self.desk.meet(&[Need::Ancestry(tips.clone(), Some(prefix.to_owned()))]).await?;
+        let (history, text) = (self.desk.history(), prefix.to_owned());
+        let found = self.desk.blocking(move || {
+            let reached = history.reach(&tips).map_err(|_| Error::unknown_revision(&text))?;
+            Ok(history.with_prefix(&text, &reached))
+        });
+        let [id] = found.await?[..] else { return Err(unknown()) };
+        self.named(refs, &id.to_string().into(), prefix, None).await
+    }
+
+    /// The tags on a commit and its ancestors (V-53).
+    async fn tags_below(&self, commit: &str) -> Result<Vec<Arc<str>>, Error> {
+        let (refs, id) = (self.refs_of(Scope::Tags).await?, self.id(commit)?);
+        if refs.tags.is_empty() {
+            return Ok(Vec::new()); // no history has tags in it then
+        }
+        self.desk.meet(&[Need::Ancestry(vec![id], None)]).await?;
+        let (history, host) = (self.desk.history(), self.desk.host.clone());
+        self.desk
+            .blocking(move || {
+                let holes = |_| crate::git::gather::malformed(&host, "a history with holes");
+                let reached = history.reach(&[id]).map_err(holes)?;
+                let below = refs.tags.iter().filter(|(_, tagged)| {
+                    ObjectId::from_hex(tagged).is_some_and(|tagged| history.is_in(&tagged, &reached))
+                });
+                Ok(below.filter_map(|(name, _)| name.strip_prefix("refs/tags/").map(Arc::from)).collect())
+            })
+            .await
     }
 
     /// The commit of an id that is known to be reachable.
@@ -305,13 +345,18 @@ impl Repository for GitRepository {
     }
 
     fn ancestor_tags<'a>(&'a self, commit: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>> {
-        let _ = commit;
-        Box::pin(async { Ok(None) })
+        Box::pin(async move { self.tags_below(commit).await.map(Some) })
     }
 
     fn descends_from<'a>(&'a self, commit: &'a str, tag: &'a str) -> Asking<'a, Option<bool>> {
-        let _ = (commit, tag);
-        Box::pin(async { Ok(None) })
+        Box::pin(async move {
+            let refs = self.refs_of(Scope::Tags).await?;
+            let Some(tagged) = refs.tags.get(&*format!("refs/tags/{tag}")) else { return Ok(Some(false)) };
+            if **tagged == *commit {
+                return Ok(Some(true));
+            }
+            Ok(Some(self.tags_below(commit).await?.iter().any(|below| **below == *tag)))
+        })
     }
 
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>> {
@@ -319,7 +364,7 @@ impl Repository for GitRepository {
     }
 
     fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async { Ok(None) }) // of git, answers depend on refs, whose sums are made of them
     }
 }
 

@@ -96,14 +96,36 @@ impl Spool {
 /// The objects of one pack, or of several, at hand as long as somebody holds it.
 #[derive(Debug)]
 pub(crate) struct AtHand {
-    pub(crate) spool: Spool,
-    pub(crate) index: HashMap<ObjectId, Slot>,
+    spool: Spool,
+    /// Ascending: half the size of a map, and there may be millions.
+    index: Vec<(ObjectId, Slot)>,
+    /// What was added later.
+    more: HashMap<ObjectId, Slot>,
 }
 
 impl AtHand {
+    /// The objects that lie in a spool.
+    pub(crate) fn new(spool: Spool, mut index: Vec<(ObjectId, Slot)>) -> Self {
+        index.sort_unstable_by_key(|(id, _)| *id);
+        Self { spool, index, more: HashMap::new() }
+    }
+
+    /// Where an object lies.
+    pub(crate) fn slot(&self, id: &ObjectId) -> Option<&Slot> {
+        match self.index.binary_search_by_key(id, |(id, _)| *id) {
+            Ok(at) => Some(&self.index[at].1),
+            Err(_) => self.more.get(id),
+        }
+    }
+
+    /// The ids of all objects of a kind.
+    pub(crate) fn of_kind(&self, kind: ObjectKind) -> impl Iterator<Item = &ObjectId> {
+        self.index.iter().filter(move |(_, slot)| slot.kind == kind).map(|(id, _)| id)
+    }
+
     /// An object's contents.
     pub(crate) fn read(&self, id: &ObjectId) -> io::Result<Option<(ObjectKind, Vec<u8>)>> {
-        let Some(slot) = self.index.get(id) else { return Ok(None) };
+        let Some(slot) = self.slot(id) else { return Ok(None) };
         Ok(Some((slot.kind, self.spool.read_at(slot.offset, slot.len)?)))
     }
 
@@ -112,7 +134,7 @@ impl AtHand {
         let len = contents.len() as u64;
         let offset = self.spool.reserve(len)?;
         self.spool.write_at(contents, offset)?;
-        self.index.insert(id, Slot { kind, offset, len });
+        self.more.insert(id, Slot { kind, offset, len });
         Ok(())
     }
 }

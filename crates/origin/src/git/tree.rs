@@ -4,7 +4,11 @@
 //! (C27). Names that git would not take into its index refuse the version (C11); all others are judged by the rules of
 //! module zips. Submodules and empty trees are no files (C10); their contents are never asked for (C06).
 
+#[cfg(test)]
+pub(crate) mod cat_file;
 mod entries;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

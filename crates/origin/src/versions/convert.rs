@@ -145,9 +145,12 @@ impl Question<'_> {
         rev: &str,
     ) -> Result<Checked, Error> {
         let module = self.module;
+        let plain = |version: &str| version.strip_suffix(INCOMPATIBLE).unwrap_or(version).to_owned();
+        if version != plain(rev) && version != rev && names_another(version, commit) {
+            return Err(module.invalid(version, &module.geometry.unreadable(version)));
+        }
         let found = self.find_dir(&commit.id, version).await?;
         let found = found.map_err(|reason| module.invalid(version, &reason))?;
-        let plain = |version: &str| version.strip_suffix(INCOMPATIBLE).unwrap_or(version).to_owned();
         let mut version = if version == plain(rev) { rev.to_owned() } else { version.to_owned() };
         let base = plain(&version);
         let mut misfit = None;
@@ -181,6 +184,12 @@ impl Question<'_> {
         let path = unicode::quoted(&path);
         format!("module contains a go.mod file, so module path must match major version ({path})")
     }
+}
+
+/// Whether a version that was made from a tag has the name of another commit: behind a prefix, a tag may have the
+/// shape of a pseudo-version (V-66). The go command then looks for that commit.
+fn names_another(version: &str, commit: &Commit) -> bool {
+    pseudo::is_pseudo(version) && !version.ends_with(&format!("-{}", commit.short))
 }
 
 /// Whether the version is above the highest so far.

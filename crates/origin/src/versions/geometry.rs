@@ -70,6 +70,12 @@ impl Geometry {
         self.tag_prefix() + plain.unwrap_or(rev)
     }
 
+    /// The go command's words when a version's commit is not there to be read.
+    pub(super) fn unreadable(&self, version: &str) -> String {
+        let (root, file, revision) = (&self.root, joined(&self.code_dir, "go.mod"), self.revision(version));
+        format!("reading {root}/{file} at revision {revision}: unknown revision {revision}")
+    }
+
     /// Whether versions above v1 may do without a suffix here, as far as names can tell (V-56).
     pub(super) fn allows_incompatible(&self) -> bool {
         self.code_dir.is_empty() && self.suffix.is_empty()

@@ -1,10 +1,13 @@
 //! Versions of real repositories, beside those that the real go command finds in them.
 
 mod contest;
+mod economy;
 mod geometry;
 mod histories;
 mod local_git;
 mod repositories;
+mod rows;
+mod tables;
 
 use std::path::Path;
 

@@ -23,6 +23,10 @@ impl Rig {
         let mut made = server.repository(PATH);
         script(&mut made);
         made.save();
+        Self::over(server, made)
+    }
+
+    fn over(server: GitServer, made: GitRepo) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = modkeep_store::Config { path: folder.path().join("data"), min_free: MinFree::Bytes(0) };
         let store = Store::open(config, Arc::new(SystemClock)).unwrap();
@@ -105,4 +109,150 @@ async fn a_whole_version_costs_three_requests() {
     assert_eq!(names, ["fish.go", "go.mod", "sub/go.mod"]);
     assert_eq!(tree.read(0).unwrap(), b"package fish\n");
     assert_eq!(rig.requests(), 3);
+}
+
+fn a_branchy_one(repo: &mut GitRepo) {
+    repo.put("a", "1").commit("one").tag("v0.1.0");
+    repo.branch("side").put("b", "2").commit("two").tag("v0.2.0-side");
+    repo.switch("main")
+        .put("a", "3")
+        .commit("three")
+        .put("a", "4")
+        .commit("four")
+        .put("a", "5")
+        .commit("five");
+}
+
+#[tokio::test]
+async fn an_untagged_commit_costs_commits_and_one_tree() {
+    let mut rig = Rig::new(Kind::Full, a_branchy_one);
+    let repo = rig.open();
+    let id = rig.made.id("main~1");
+    let commit = repo.resolve(&id[..12]).await.unwrap();
+    assert_eq!((&*commit.id, &*commit.short, &*commit.resolved), (&*id, &id[..12], &*id));
+    assert_eq!((commit.reference.as_deref(), rig.requests()), (None, 3));
+    let tags = repo.ancestor_tags(&id).await.unwrap().unwrap();
+    assert_eq!(tags, [Arc::from("v0.1.0")]);
+    assert_eq!(repo.descends_from(&id, "v0.1.0").await.unwrap(), Some(true));
+    assert_eq!(repo.descends_from(&id, "v0.2.0-side").await.unwrap(), Some(false));
+    assert_eq!(repo.descends_from(&id, "v9.9.9").await.unwrap(), Some(false));
+    assert_eq!(rig.requests(), 0, "the history is here already, and all refs too");
+    assert_eq!(repo.file(&id, "go.mod").await.unwrap(), None);
+    assert_eq!(rig.requests(), 1, "one tree");
+}
+
+#[tokio::test]
+async fn names_mean_what_v90_says() {
+    let mut rig = Rig::new(Kind::Full, |repo| {
+        repo.put("a", "1").commit("one").tag("v1.0.0").tag("both");
+        repo.put("a", "2").commit("two");
+        let blob = repo.blob("x");
+        repo.tag_object("v3.0.0", &blob);
+        repo.branch("both").put("a", "3").commit("three");
+        repo.branch("deadbeef").put("a", "4").commit("four").switch("main");
+    });
+    let (one, two, three, four) = (
+        rig.made.id("v1.0.0"),
+        rig.made.id("main"),
+        rig.made.id("refs/heads/both"),
+        rig.made.id("refs/heads/deadbeef"),
+    );
+    let repo = rig.open();
+    for (name, id, reference) in [
+        ("v1.0.0", &one, Some("refs/tags/v1.0.0")),
+        ("both", &one, Some("refs/tags/both")),
+        ("main", &two, Some("refs/heads/main")),
+        ("HEAD", &two, Some("HEAD")),
+        ("deadbeef", &four, Some("refs/heads/deadbeef")),
+        (&three[..7], &three, Some("refs/heads/both")),
+        (&three, &three, Some("refs/heads/both")),
+        (&two[..12], &two, Some("HEAD")),
+    ] {
+        let commit = repo.resolve(name).await.unwrap();
+        assert_eq!((&*commit.id, commit.reference.as_deref()), (&**id, reference), "{name}");
+    }
+    for name in [
+        "v9.9.9",
+        "v3.0.0",
+        "nothing",
+        &two[..6],
+        &two.to_uppercase(),
+        "HEAD~1",
+        "HEAD^{}",
+        "@",
+        "@{-1}",
+        "a..b",
+        "all()",
+        "branch(default)",
+        "refs/heads/main",
+        "heads/main",
+        "v1.0.0^0",
+        "0000000",
+        &"0".repeat(40),
+        "",
+        "--upload-pack=x",
+    ] {
+        let error = repo.resolve(name).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::NoVersion { reason } if *reason == format!("unknown revision {name}")),
+            "{name}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ten_versions_together_are_one_fetch() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        for number in 0..10 {
+            repo.put("go.mod", "module example.com/fish\n")
+                .put("fish.go", format!("package fish // {number}\n"));
+            repo.commit("more").tag(&format!("v1.{number}.0"));
+        }
+    });
+    let repo = rig.open();
+    let zip = async |number: usize| {
+        let refs = repo.refs(Scope::Tags).await.unwrap();
+        let id = refs.tags[&*format!("refs/tags/v1.{number}.0")].clone();
+        repo.expect(&[Wanted { commit: id.clone(), path: String::new() }]).await.unwrap();
+        repo.resolve(&format!("v1.{number}.0")).await.unwrap();
+        let tree = repo.tree(&id, "").await.unwrap().unwrap();
+        assert_eq!(tree.read(0).unwrap(), format!("package fish // {number}\n").into_bytes());
+    };
+    futures_util::future::join_all((0..10).map(zip)).await;
+    assert_eq!(rig.requests(), 3);
+}
+
+#[tokio::test]
+async fn servers_of_all_kinds_give_the_same_or_are_left_to_git() {
+    for (kind, sha256) in
+        [(Kind::Full, false), (Kind::NoFilter, false), (Kind::Full, true), (Kind::NoFilter, true)]
+    {
+        let server = GitServer::start(kind);
+        let mut made = if sha256 { server.repository_sha256(PATH) } else { server.repository(PATH) };
+        two_versions(&mut made);
+        made.save();
+        let rig = Rig::over(server, made);
+        let repo = rig.open();
+        let commit = repo.resolve("v1.1.0").await.unwrap();
+        assert_eq!(commit.id.len(), if sha256 { 64 } else { 40 });
+        assert!(repo.file(&commit.id, "sub/go.mod").await.unwrap().is_some());
+        assert_eq!(repo.ancestor_tags(&commit.id).await.unwrap().unwrap().len(), 2);
+        let tree = repo.tree(&commit.id, "sub").await.unwrap().unwrap();
+        assert_eq!(tree.read(0).unwrap(), b"module example.com/fish/sub\n");
+        assert!(repo.tree(&commit.id, "nothing").await.unwrap().is_none());
+    }
+    for kind in [Kind::V1, Kind::V0, Kind::Dumb] {
+        let rig = Rig::new(kind, two_versions);
+        let error = rig.open().resolve("v1.1.0").await.unwrap_err();
+        assert!(matches!(error, Error::NeedsGit { .. }), "{kind:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_repository_has_no_refs_and_no_tip() {
+    let rig = Rig::new(Kind::Full, |_| {});
+    let repo = rig.open();
+    assert_eq!(*repo.refs(Scope::All).await.unwrap(), Refs::default());
+    assert!(repo.tip().await.unwrap_err().is_absence());
+    assert!(repo.resolve("v1.0.0").await.unwrap_err().is_absence());
 }

@@ -154,7 +154,7 @@ impl Fetched {
     }
 }
 
-/// Sorts what a server says instead of a pack by what can be done about it. The words are those of git and of JGit.
+/// Sorts what a server says instead of a pack by what can be done about it. The words are those of git and of `JGit`.
 fn refused(text: String, filtered: bool) -> WireError {
     let says = |words: &str| text.to_ascii_lowercase().contains(words);
     if says("not our ref") || (says("want ") && says("not valid")) {

@@ -105,15 +105,15 @@ fn counts(name: &str) -> bool {
 /// The name of a ref as text, if git would let a person make one of that name (git-check-ref-format; C13).
 fn ref_name(name: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME_MAX)?;
-    let fine = |part: &str| {
-        !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock") && !part.ends_with('.')
-    };
+    let fine =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none();
     let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
     let good = name.split('/').all(fine)
         && !name.contains(forbidden)
         && !name.contains("..")
         && !name.contains("@{")
+        && !name.ends_with('.')
         && !short.starts_with('-');
     good.then_some(name)
 }

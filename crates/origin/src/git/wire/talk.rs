@@ -1,8 +1,11 @@
 //! One answer of a git server, unit by unit; and what its status says where it is not git that answers.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
 use modkeep_egress::{Body, Egress, Encoding, HostPort, Kind, Limits, Post, Request, Response};
@@ -17,6 +20,8 @@ use crate::git::pkt::{Pkt, Reader, text};
 /// What a question and its answer are called (gitprotocol-http).
 const QUESTION: &str = "application/x-git-upload-pack-request";
 const RESULT: &str = "application/x-git-upload-pack-result";
+/// Longer questions are compressed. The number is git's, so every server knows such questions from git.
+const PLAIN_MAX: usize = 1_024;
 /// As much of a server's own words as goes into an error (U8).
 const SAID_MAX: usize = 256;
 /// When a server asks for patience without saying how much.
@@ -58,7 +63,7 @@ impl Talk {
             trust: contact.trust,
             ..Request::named(url)
         };
-        let post = Post { content_type: HeaderValue::from_static(QUESTION), bytes: question };
+        let post = compressed(question);
         let response = egress.post(request, post).await.map_err(|error| Error::of_egress(&error))?;
         if response.status != 200 {
             return Err(refusal(response).await.into());
@@ -76,19 +81,17 @@ impl Talk {
         loop {
             match self.reader.unit().map_err(|bad| self.malformed(&bad.to_string()))? {
                 Some(Pkt::Line(line)) => match line.strip_prefix(b"ERR ") {
-                    Some(words) => return Err(WireError::Said { text: harmless(text(words)) }),
                     None => return Ok(Some(Pkt::Line(line))),
+                    Some(words) => return Err(WireError::Said { text: harmless(text(words)) }),
                 },
                 Some(unit) => return Ok(Some(unit)),
                 None => {}
             }
-            match self.chunk().await? {
-                Some(chunk) => self.reader.feed(&chunk),
-                None => {
-                    self.reader.end().map_err(|bad| self.malformed(&bad.to_string()))?;
-                    return Ok(None);
-                }
-            }
+            let Some(chunk) = self.chunk().await? else {
+                self.reader.end().map_err(|bad| self.malformed(&bad.to_string()))?;
+                return Ok(None);
+            };
+            self.reader.feed(&chunk);
         }
     }
 
@@ -120,6 +123,18 @@ impl Talk {
         self.bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(chunk)
     }
+}
+
+/// A long question is sent compressed, as git itself does it: ids are hex, so half of it is air.
+fn compressed(question: Bytes) -> Post {
+    let content_type = HeaderValue::from_static(QUESTION);
+    if question.len() > PLAIN_MAX {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        if let Ok(bytes) = gzip.write_all(&question).and_then(|()| gzip.finish()) {
+            return Post { content_type, encoding: Encoding::Gzip, bytes: bytes.into() };
+        }
+    }
+    Post { content_type, encoding: Encoding::Plain, bytes: question }
 }
 
 /// The host of a URL, as errors name it.

@@ -134,9 +134,9 @@ fn told_list(list: Result<Vec<String>, Error>) -> String {
 
 /// The order in which no answer changes a later one. One go command remembers under which ref it saw a version first.
 fn in_order<'q>(queries: &[&'q str], listed: &'q [String]) -> Vec<&'q str> {
-    let is_tag = |query: &&str| Version::parse(query).is_ok_and(|version| !version.is_pseudo());
-    let (tags, others): (Vec<_>, Vec<_>) = queries.iter().copied().partition(is_tag);
-    let mut ordered: Vec<_> = listed.iter().map(String::as_str).chain(tags).collect();
+    let is_version = |query: &&str| Version::parse(query).is_ok();
+    let (versions, others): (Vec<_>, Vec<_>) = queries.iter().copied().partition(is_version);
+    let mut ordered: Vec<_> = listed.iter().map(String::as_str).chain(versions).collect();
     ordered.sort_unstable();
     ordered.dedup();
     ordered.push("latest");

@@ -28,6 +28,12 @@ impl LocalGit {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
+    /// How many branches and tags there are.
+    pub(super) fn refs_count(&self) -> usize {
+        let refs = self.all_refs();
+        refs.branches.len() + refs.tags.len()
+    }
+
     fn note(&self, question: String) {
         self.asked.lock().unwrap().push(question);
     }
