@@ -100,8 +100,6 @@ pub(crate) struct LsRefs {
 /// What a pack may leave out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Filter {
-    /// `blob:none`: no files but those wanted by their ids.
-    NoBlobs,
     /// `tree:<depth>`: 0 gives commits alone, 1 their root trees too; things wanted by their ids come all the same.
     Trees(u32),
 }
@@ -171,7 +169,8 @@ impl Wire {
     }
 
     /// The same with other limits.
-    pub(crate) fn limited(self, limits: WireLimits) -> Self {
+    #[cfg(test)]
+    fn limited(self, limits: WireLimits) -> Self {
         Self { limits, ..self }
     }
 

@@ -34,10 +34,8 @@ pub(super) fn question(contact: &Contact, ask: &FetchAsk) -> Result<Bytes, WireE
     if let Some(depth) = ask.depth.filter(|_| contact.can.shallow) {
         message.line(&format!("deepen {depth}"));
     }
-    match ask.filter {
-        Some(Filter::NoBlobs) => drop(message.line("filter blob:none")),
-        Some(Filter::Trees(depth)) => drop(message.line(&format!("filter tree:{depth}"))),
-        None => {}
+    if let Some(Filter::Trees(depth)) = ask.filter {
+        message.line(&format!("filter tree:{depth}"));
     }
     message.line("done");
     Ok(message.flush())
@@ -137,11 +135,6 @@ impl Fetched {
         }
         self.talk.finish().await?;
         Ok(None)
-    }
-
-    /// The bytes received so far for this fetch, framing included.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.talk.bytes()
     }
 
     /// Everything but the pack has a limit of its own: a line may be 5 bytes long and come for ever.
