@@ -5,7 +5,6 @@ mod commands;
 mod config;
 mod exit;
 mod log;
-mod origins;
 mod output;
 mod watch;
 mod wiring;

@@ -7,8 +7,6 @@ mod packing;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use modkeep_module::zip::rules::{Candidate, Kind, Limits, Refusal, VendorRules, decide};
 use modkeep_module::zip::{WriteError, Writer};
@@ -187,7 +185,7 @@ fn unfit(flaws: impl Iterator<Item = String>) -> Error {
         reason.push_str(&flaw);
     }
     if left_out > 0 {
-        let _ = write!(reason, "\nand {left_out} more");
+        reason.push_str(&format!("\nand {left_out} more"));
     }
     Error::Unfit { reason }
 }

@@ -21,7 +21,6 @@ mod repositories;
 mod repository;
 mod resolve;
 mod versions;
-mod watch;
 
 pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
 pub use error::Error;
@@ -29,4 +28,3 @@ pub use origin::{Origin, Parts, Zip};
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;
 pub use program::jail::keep as keep_jail;
-pub use watch::{Tell, Watch};

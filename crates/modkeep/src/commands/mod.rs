@@ -1,6 +1,5 @@
 //! One file for each command, and what they share: the configuration, the store, the runtime.
 
-mod broken;
 mod completion;
 mod config;
 mod export;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use modkeep_egress::Egress;
 use modkeep_module::ModuleVersion;
 use modkeep_store::{Clock, Workspace};
-use url::Url;
 
 use crate::error::Error;
 use crate::git::cache::OBJECT_BYTES_MAX;
@@ -65,11 +64,6 @@ impl GitRepository {
     /// only what changed. To be called when that zip was committed to the store.
     pub(crate) async fn packed(&self, commit: &str, dir: &str, version: &ModuleVersion) {
         let _ = (commit, dir, version, &self.desk);
-    }
-
-    /// Where the repository really answers, once it was asked, if a redirect led elsewhere.
-    pub(crate) fn moved_to(&self) -> Option<Url> {
-        self.desk.wire.moved_to()
     }
 
     async fn refs_of(&self, scope: Scope) -> Result<Arc<Refs>, Error> {

@@ -146,7 +146,9 @@ impl FossilRepository {
             return Err(self.shop.trouble("fossil", &output));
         }
         let file = fs::File::open(&path).and_then(|file| fs::remove_file(&path).map(|()| file));
-        self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await
+        // Its `--include` knows files and no directories, so that nothing is below one. The go command takes that as
+        // it comes, and the zip of a module below the root holds the LICENSE alone.
+        self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await.map(Some)
     }
 }
 

@@ -337,7 +337,9 @@ impl GitProgram {
                 Err(self.shop.trouble("git", &output))
             };
         }
-        self.shop.unzip(file, dir).await
+        // A path that is a file matches, and has nothing below it.
+        let tree = self.shop.unzip(file, dir).await?;
+        Ok((dir.is_empty() || !tree.entries().is_empty()).then_some(tree))
     }
 }
 

@@ -214,7 +214,8 @@ impl HgRepository {
             return if empty { Ok(None) } else { Err(self.shop.trouble("hg", &output)) };
         }
         let file = fs::File::open(&path).and_then(|file| fs::remove_file(&path).map(|()| file));
-        self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await
+        let tree = self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await?;
+        Ok((dir.is_empty() || !tree.entries().is_empty()).then_some(tree))
     }
 }
 

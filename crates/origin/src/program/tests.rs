@@ -1,5 +1,7 @@
 //! What the tests of all programs stand on.
 
+mod contest;
+
 use std::path::Path;
 
 use modkeep_module::zip::rules::Kind;

@@ -160,13 +160,13 @@ impl Workshop {
         make().map_err(|error| self.disk(&error))
     }
 
-    /// The part of an archive below `prefix/<dir>/`. `None`: nothing is there (Z-15).
-    pub(super) async fn unzip(&self, archive: File, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
+    /// The part of an archive below `prefix/<dir>/`.
+    pub(super) async fn unzip(&self, archive: File, dir: &str) -> Result<Box<dyn Tree>, Error> {
         let prefix = if dir.is_empty() { "prefix/".to_owned() } else { format!("prefix/{dir}/") };
         let host = self.host();
         let opened = tokio::task::spawn_blocking(move || ZipTree::open(archive, &prefix, &host)).await;
         let tree = opened.map_err(|failed| self.disk(&io::Error::other(failed)))??;
-        Ok(tree.map(|tree| Box::new(tree) as Box<dyn Tree>))
+        Ok(Box::new(tree))
     }
 
     /// Our own disk did not do what it should.

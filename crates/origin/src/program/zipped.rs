@@ -33,8 +33,8 @@ struct Place {
 
 impl ZipTree {
     /// Reads the directory of a zip. Only entries below `prefix` count, which ends with a slash; their paths are told
-    /// without it. Blocking. `None`: there are none.
-    pub(super) fn open(file: File, prefix: &str, host: &str) -> Result<Option<Self>, Error> {
+    /// without it. Blocking.
+    pub(super) fn open(file: File, prefix: &str, host: &str) -> Result<Self, Error> {
         let odd = |error: rawzip::Error| Error::Malformed {
             host: host.to_owned(),
             what: format!("archive: {error}"),
@@ -68,10 +68,7 @@ impl ZipTree {
         }
         found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let (entries, places): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Self { host: host.to_owned(), file, archive, entries, places }))
+        Ok(Self { host: host.to_owned(), file, archive, entries, places })
     }
 
     fn contents(&self, place: Place, bytes: u64) -> Result<Vec<u8>, String> {
