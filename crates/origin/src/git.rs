@@ -4,6 +4,8 @@
 //! [`pkt`] is its framing.
 
 mod cache;
+mod complete;
+mod earlier;
 mod gather;
 mod history;
 mod object;

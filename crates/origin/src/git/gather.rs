@@ -17,12 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::git::cache::Cache;
+use crate::git::earlier::{Earlier, PackedVersions};
 use crate::git::history::History;
 use crate::git::objects::Objects;
 use crate::git::pack::{self, PackError, PackLimits};
 use crate::git::repo::Zips;
 use crate::git::spool::{AtHand, NoRoom, Spool};
-use crate::git::tree::ObjectId;
+use crate::git::tree::{ObjectId, ObjectKind};
 use crate::git::wire::{Capabilities, FetchAsk, Fetched, Filter, ObjectFormat, Wire, WireError};
 
 /// How long the first caller waits for others. Callers that waited for the same refs are less than this apart.
@@ -71,6 +72,7 @@ pub(crate) struct Desk {
     workspace: Workspace,
     clock: Arc<dyn Clock>,
     zips: Option<Zips>,
+    pub(crate) packed: PackedVersions,
     limits: PackLimits,
     pending: Mutex<Vec<Pending>>,
     turn: tokio::sync::Mutex<()>,
@@ -91,6 +93,7 @@ impl Desk {
         Arc::new(Self {
             wire,
             cache: Arc::new(Cache::open(workspace.path())),
+            packed: PackedVersions::open(workspace.path()),
             host,
             workspace,
             clock,
@@ -149,7 +152,7 @@ impl Desk {
 
     /// What can be read without asking.
     pub(crate) fn objects(&self, at_hand: Met) -> Objects {
-        Objects { at_hand, cache: self.cache.clone(), host: self.host.clone(), left_out: Arc::default() }
+        Objects { at_hand, cache: self.cache.clone(), host: self.host.clone() }
     }
 
     fn ask(&self, need: &Need) -> oneshot::Receiver<Result<Met, Error>> {
@@ -262,22 +265,92 @@ impl Desk {
     }
 
     async fn fetch_whole(self: &Arc<Self>, versions: &[(ObjectId, String)]) -> Result<Arc<AtHand>, Error> {
-        let format = self.capabilities().await?.object_format;
-        let commits: HashSet<ObjectId> = versions.iter().map(|(commit, _)| *commit).collect();
+        let can = self.capabilities().await?;
+        let bases = self.bases(versions).await?;
+        if can.shallow && !bases.is_empty() {
+            match self.fetch_upon(versions, Arc::new(bases), can.object_format).await {
+                Ok(at_hand) => return Ok(at_hand),
+                Err(error @ Error::Store(_)) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(host = %self.host, %error, "the difference does not do; fetching all")
+                }
+            }
+        }
         let ask = FetchAsk {
-            wants: ids(&commits),
+            wants: ids(commits(versions)),
             depth: Some(1),
             bytes_max: FETCH_BYTES_MAX,
             ..FetchAsk::default()
         };
-        let at_hand = self.fetch(&ask, format).await?;
+        let at_hand = self.fetch(&ask, can.object_format).await?;
         let (objects, versions) = (self.objects(Some(Arc::new(at_hand))), versions.to_vec());
         self.blocking(move || {
-            objects.keep_commits(commits.iter())?;
+            objects.keep_commits(commits(&versions))?;
             for (commit, dir) in &versions {
                 objects.check_whole(commit, dir)?;
             }
-            objects.at_hand.ok_or_else(|| Error::unknown_revision("HEAD"))
+            objects.into_at_hand()
+        })
+        .await
+    }
+
+    /// The earlier versions that these ones are likely to resemble.
+    async fn bases(self: &Arc<Self>, versions: &[(ObjectId, String)]) -> Result<Vec<Earlier>, Error> {
+        let Some(zips) = self.zips.clone() else { return Ok(Vec::new()) };
+        let (desk, versions) = (self.clone(), versions.to_vec());
+        self.blocking(move || {
+            let dirs: Vec<&str> = versions.iter().map(|(_, dir)| dir.as_str()).collect();
+            Ok(desk.packed.bases(&dirs, &zips, &desk.objects(None)))
+        })
+        .await
+    }
+
+    /// Whole versions as a difference from earlier ones: one request, and one more for files that are neither new nor
+    /// in a zip.
+    async fn fetch_upon(
+        self: &Arc<Self>,
+        versions: &[(ObjectId, String)],
+        bases: Arc<Vec<Earlier>>,
+        format: ObjectFormat,
+    ) -> Result<Arc<AtHand>, Error> {
+        let haves = ids(bases.iter().map(|base| &base.commit));
+        let ask = FetchAsk {
+            wants: ids(commits(versions)),
+            shallow: haves.clone(),
+            haves,
+            depth: Some(1),
+            thin: true,
+            bytes_max: FETCH_BYTES_MAX,
+            ..FetchAsk::default()
+        };
+        let at_hand = self.fetch_thin(&ask, format, bases.clone()).await?;
+        let mut objects = self.objects(Some(Arc::new(at_hand)));
+        let versions = versions.to_vec();
+        let (mut objects, needed) = self
+            .blocking(move || {
+                objects.keep_commits(commits(&versions))?;
+                let mut needed = HashSet::new();
+                for (commit, dir) in &versions {
+                    needed.extend(objects.complete(commit, dir, &bases)?);
+                }
+                Ok((objects, needed))
+            })
+            .await?;
+        if needed.is_empty() {
+            return objects.into_at_hand();
+        }
+        let ask = FetchAsk { wants: ids(&needed), bytes_max: FETCH_BYTES_MAX, ..FetchAsk::default() };
+        let rest = self.fetch(&ask, format).await?;
+        self.blocking(move || {
+            for id in needed {
+                let found = rest.read(&id).map_err(|error| {
+                    Error::Store(modkeep_store::Error::io("read", std::path::Path::new("work"), error))
+                })?;
+                let (_, contents) =
+                    found.ok_or_else(|| malformed(&objects.host, &format!("the pack lacks object {id}")))?;
+                objects.bring(id, &contents)?;
+            }
+            objects.into_at_hand()
         })
         .await
     }
@@ -383,17 +456,38 @@ impl Desk {
             Err(WireError::FilterRefused { .. }) => return Err(Fault::Filter),
             Err(error) => return Err(Fault::Failed(wire_error(&self.host, error))),
         };
-        self.receive(fetched, format).await.map_err(Fault::Failed)
+        self.receive(fetched, format, None).await.map_err(Fault::Failed)
+    }
+
+    async fn fetch_thin(
+        self: &Arc<Self>,
+        ask: &FetchAsk,
+        format: ObjectFormat,
+        bases: Arc<Vec<Earlier>>,
+    ) -> Result<AtHand, Error> {
+        let fetched = self.wire.fetch(ask).await.map_err(|error| wire_error(&self.host, error))?;
+        self.receive(fetched, format, Some(bases)).await
     }
 
     /// A pack becomes objects at hand, on another thread, while it comes.
-    async fn receive(self: &Arc<Self>, mut fetched: Fetched, format: ObjectFormat) -> Result<AtHand, Error> {
+    async fn receive(
+        self: &Arc<Self>,
+        mut fetched: Fetched,
+        format: ObjectFormat,
+        bases: Option<Arc<Vec<Earlier>>>,
+    ) -> Result<AtHand, Error> {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let desk = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let spool = Spool::create(&desk.workspace, FETCH_BYTES_MAX)?;
             let stream = Stream { receiver, chunk: Bytes::new() };
-            pack::read(stream, format, spool, &desk.limits, None)
+            let base = |id: &ObjectId| {
+                let earlier = bases.iter().flat_map(|bases| bases.iter());
+                let file =
+                    || earlier.clone().find_map(|base| base.read(id)).map(|file| (ObjectKind::Blob, file));
+                desk.cache.get(id).or_else(file)
+            };
+            pack::read(stream, format, spool, &desk.limits, bases.as_ref().map(|_| &base as pack::Bases<'_>))
         });
         let fed = loop {
             match fetched.chunk().await {
@@ -494,9 +588,14 @@ fn covers(whole: &str, dir: &str) -> bool {
     whole.is_empty() || dir.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+fn commits(versions: &[(ObjectId, String)]) -> impl Iterator<Item = &ObjectId> {
+    versions.iter().map(|(commit, _)| commit)
+}
+
 fn ids<'a>(ids: impl IntoIterator<Item = &'a ObjectId>) -> Vec<Arc<str>> {
     let mut ids: Vec<Arc<str>> = ids.into_iter().map(|id| id.to_string().into()).collect();
     ids.sort_unstable();
+    ids.dedup();
     ids
 }
 

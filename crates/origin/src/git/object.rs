@@ -126,6 +126,10 @@ impl TreeLine<'_> {
         self.mode & 0o170_000 == 0o040_000
     }
 
+    pub(crate) fn is_file(&self) -> bool {
+        self.mode & 0o170_000 == 0o100_000
+    }
+
     pub(crate) fn is_commit(&self) -> bool {
         self.mode & 0o170_000 == 0o160_000
     }

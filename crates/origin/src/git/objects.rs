@@ -7,13 +7,15 @@ use crate::error::Error;
 use crate::git::cache::{Cache, OBJECT_BYTES_MAX};
 use crate::git::gather::malformed;
 use crate::git::history::{Commits, History};
-use crate::git::object::{CommitObject, raw_len, tree_lines};
+use crate::git::object::{CommitObject, TreeLine, raw_len, tree_lines};
 use crate::git::spool::AtHand;
 use crate::git::tree::{ObjectId, ObjectKind, ObjectSource};
 use crate::git::wire::ObjectFormat;
 
 /// The most directories of one commit that are looked at.
 const TREES_MAX: usize = 1_500_000;
+/// The longest path: what a zip can name.
+const PATH_BYTES_MAX: usize = 65_535;
 
 /// What a path of a commit leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,8 +43,6 @@ pub(crate) struct Objects {
     pub(crate) at_hand: Option<Arc<AtHand>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) host: Arc<str>,
-    /// Files that no zip needs and that were therefore not fetched; said to be empty.
-    pub(crate) left_out: Arc<HashSet<ObjectId>>,
 }
 
 impl Objects {
@@ -147,6 +147,47 @@ impl Objects {
         Ok(())
     }
 
+    /// Lists the files and links below a directory with their paths, without recursion (C27).
+    pub(crate) fn list(
+        &self,
+        root: &ObjectId,
+        mut visit: impl FnMut(&[u8], TreeLine<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (mut open, mut trees) = (vec![(*root, Vec::new())], 0);
+        while let Some((id, path)) = open.pop() {
+            trees += 1;
+            let too_large = trees > TREES_MAX || path.len() > PATH_BYTES_MAX;
+            let contents = if too_large { None } else { self.tree(&id)? };
+            let contents = contents.ok_or_else(|| malformed(&self.host, &format!("no directory {id}")))?;
+            for line in tree_lines(format_of(&id), &contents) {
+                let line = line.map_err(|_| malformed(&self.host, "a tree that is none"))?;
+                let mut below: Vec<u8> = path.clone();
+                below.extend_from_slice(line.name);
+                if line.is_tree() {
+                    below.push(b'/');
+                    open.push((line.id, below));
+                } else if !line.is_commit() {
+                    visit(&below, line)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file whose id is known to be right. Only before anybody else holds what is at hand.
+    pub(crate) fn bring(&mut self, id: ObjectId, contents: &[u8]) -> Result<(), Error> {
+        let at_hand = self.at_hand.as_mut().and_then(Arc::get_mut);
+        let at_hand = at_hand.ok_or_else(|| malformed(&self.host, "objects that are in use"))?;
+        Ok(at_hand.add(id, ObjectKind::Blob, contents)?)
+    }
+
+    /// Notes files that no zip needs; they are said to be empty.
+    pub(crate) fn leave_out(&mut self, ids: Vec<ObjectId>) {
+        if let Some(at_hand) = self.at_hand.as_mut().and_then(Arc::get_mut) {
+            at_hand.left_out.extend(ids);
+        }
+    }
+
     /// Moves what versions are made of into the cache: these commits, their trees, and the files that rule them.
     pub(crate) fn keep_commits<'a>(&self, commits: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
         for id in commits {
@@ -206,6 +247,11 @@ impl Objects {
         known.with(commits, &tips).map_err(|_| malformed(&self.host, "a history with holes"))
     }
 
+    /// What is at hand, on its own.
+    pub(crate) fn into_at_hand(self) -> Result<Arc<AtHand>, Error> {
+        self.at_hand.ok_or_else(|| malformed(&self.host, "nothing"))
+    }
+
     /// Whether a commit's directory is here with everything below it; otherwise the server kept something back (C20).
     pub(crate) fn check_whole(&self, commit: &ObjectId, dir: &str) -> Result<(), Error> {
         if matches!(self.commit(commit), Err(NotACommit)) {
@@ -255,7 +301,7 @@ impl ObjectSource for Objects {
     fn size(&self, id: &ObjectId) -> Result<u64, Error> {
         match self.size_at_hand(id) {
             Some(size) => Ok(size),
-            None if self.left_out.contains(id) => Ok(0),
+            None if self.at_hand.as_ref().is_some_and(|at_hand| at_hand.left_out.contains(id)) => Ok(0),
             None => self.read(id).map(|(_, contents)| contents.len() as u64),
         }
     }

@@ -63,7 +63,9 @@ impl GitRepository {
     /// Remembers that the stored zip of `version` was made of `dir` at `commit`, so that the next version of it needs
     /// only what changed. To be called when that zip was committed to the store.
     pub(crate) async fn packed(&self, commit: &str, dir: &str, version: &ModuleVersion) {
-        let _ = (commit, dir, version, &self.desk);
+        let Some(commit) = ObjectId::from_hex(commit) else { return };
+        let (desk, dir, version) = (self.desk.clone(), dir.to_owned(), version.clone());
+        let _ = self.desk.blocking(move || Ok(desk.packed.add(commit, &dir, &version))).await;
     }
 
     async fn refs_of(&self, scope: Scope) -> Result<Arc<Refs>, Error> {

@@ -3,7 +3,7 @@
 //! The file loses its name as soon as it is open, so it is gone with its last reader, whatever happens. Each object
 //! was hashed once on its way in; what is read back is not hashed again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -101,13 +101,15 @@ pub(crate) struct AtHand {
     index: Vec<(ObjectId, Slot)>,
     /// What was added later.
     more: HashMap<ObjectId, Slot>,
+    /// Files that no zip needs and that were therefore not fetched.
+    pub(crate) left_out: HashSet<ObjectId>,
 }
 
 impl AtHand {
     /// The objects that lie in a spool.
     pub(crate) fn new(spool: Spool, mut index: Vec<(ObjectId, Slot)>) -> Self {
         index.sort_unstable_by_key(|(id, _)| *id);
-        Self { spool, index, more: HashMap::new() }
+        Self { spool, index, more: HashMap::new(), left_out: HashSet::new() }
     }
 
     /// Where an object lies.

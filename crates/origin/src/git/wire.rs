@@ -117,6 +117,9 @@ pub(crate) struct FetchAsk {
     pub(crate) depth: Option<u32>,
     /// What to leave out.
     pub(crate) filter: Option<Filter>,
+    /// Whether the pack may hold deltas upon what the haves reach: only then does a server leave out, at a depth of 1,
+    /// what a have holds already.
+    pub(crate) thin: bool,
     /// The most bytes that the answer may have.
     pub(crate) bytes_max: u64,
 }
@@ -192,7 +195,7 @@ impl Wire {
         refs::read(&mut talk, contact.can.object_format, self.limits.refs_max).await
     }
 
-    /// Asks for a pack; one request, and one more at the first contact. Never a thin pack. A filter that the server
+    /// Asks for a pack; one request, and one more at the first contact. A filter that the server
     /// does not advertise is [`WireError::FilterRefused`] without a request.
     ///
     /// Cancel safe. The answer keeps the host's turn until its pack is read or dropped.

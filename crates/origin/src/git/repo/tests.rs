@@ -34,6 +34,10 @@ impl Rig {
     }
 
     fn open(&self) -> GitRepository {
+        self.open_with(None)
+    }
+
+    fn open_with(&self, zips: Option<Zips>) -> GitRepository {
         let url: Url = format!("{}/{PATH}", self.server.url().trim_end_matches('/')).parse().unwrap();
         let named = vec![modkeep_egress::HostPort::parse(&self.server.host()).unwrap()];
         let config = Config { named, ..Config::default() };
@@ -50,7 +54,7 @@ impl Rig {
             workspace: self.store.workspace(url.as_str()).unwrap(),
             clock: Arc::new(SystemClock),
             refs_lifetime: Duration::from_mins(1),
-            zips: None,
+            zips,
         })
     }
 
@@ -171,6 +175,17 @@ async fn names_mean_what_v90_says() {
         let commit = repo.resolve(name).await.unwrap();
         assert_eq!((&*commit.id, commit.reference.as_deref()), (&**id, reference), "{name}");
     }
+}
+
+#[tokio::test]
+async fn hostile_b17_expressions_are_names_that_do_not_exist() {
+    let mut rig = Rig::new(Kind::Full, |repo| {
+        repo.put("a", "1").commit("one").tag("v1.0.0").put("a", "2").commit("two");
+        let blob = repo.blob("x");
+        repo.tag_object("v3.0.0", &blob); // V-93
+    });
+    let two = rig.made.id("main");
+    let repo = rig.open();
     for name in [
         "v9.9.9",
         "v3.0.0",
@@ -255,4 +270,132 @@ async fn an_empty_repository_has_no_refs_and_no_tip() {
     assert_eq!(*repo.refs(Scope::All).await.unwrap(), Refs::default());
     assert!(repo.tip().await.unwrap_err().is_absence());
     assert!(repo.resolve("v1.0.0").await.unwrap_err().is_absence());
+}
+
+/// Zips in memory files, by version; what the store is in the house.
+#[derive(Clone, Default)]
+struct Shelf(Arc<std::sync::Mutex<std::collections::HashMap<String, std::path::PathBuf>>>);
+
+impl Shelf {
+    fn zips(&self) -> Zips {
+        let shelf = self.0.clone();
+        Arc::new(move |version| {
+            let shelf = shelf.lock().unwrap();
+            File::open(shelf.get(&version.to_string())?).ok()
+        })
+    }
+
+    /// Packs what the zip of a version holds, as the archive would, and says so to the repository.
+    async fn pack(&self, rig: &Rig, repo: &GitRepository, dir: &str, version: &str) -> u64 {
+        use modkeep_module::zip::rules::{Candidate, Limits, VendorRules, decide};
+        let of = module_version(dir, version);
+        let name = if dir.is_empty() { version.to_owned() } else { format!("{dir}/{version}") };
+        let refs = repo.refs(Scope::Tags).await.unwrap();
+        let id = refs.tags[&*format!("refs/tags/{name}")].clone();
+        let whole = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        repo.expect(&[Wanted { commit: id.clone(), path: whole }]).await.unwrap();
+        assert_eq!(repo.resolve(&name).await.unwrap().id, id);
+        let tree = repo.tree(&id, dir).await.unwrap().unwrap();
+        let candidates: Vec<_> =
+            tree.entries().iter().map(|entry| Candidate { path: &entry.path, kind: entry.kind }).collect();
+        let decided = decide(&candidates, VendorRules::Before124, &Limits::default());
+        let kept = decided.kept();
+        let mut files: Vec<(String, Vec<u8>)> = kept
+            .map(|at| (String::from_utf8(tree.entries()[at].path.clone()).unwrap(), tree.read(at).unwrap()))
+            .collect();
+        if !dir.is_empty()
+            && let Some(license) = repo.file(&id, "LICENSE").await.unwrap()
+        {
+            files.push(("LICENSE".to_owned(), license.to_vec())); // Z-20
+        }
+        let path = rig.folder.path().join(of.to_string().replace('/', "_"));
+        modkeep_module::zip::write(files, &of, File::create(&path).unwrap()).unwrap();
+        self.0.lock().unwrap().insert(of.to_string(), path.clone());
+        repo.packed(&id, dir, &of).await;
+        std::fs::metadata(path).unwrap().len()
+    }
+}
+
+fn module_version(dir: &str, version: &str) -> ModuleVersion {
+    let path = if dir.is_empty() { PATH.to_owned() } else { format!("{PATH}/{dir}") };
+    let path = modkeep_module::ModulePath::parse(&path).unwrap();
+    ModuleVersion::new(path, modkeep_module::Version::parse(version).unwrap()).unwrap()
+}
+
+/// Text that does not deflate to nothing.
+fn prose(seed: u32, lines: u32) -> String {
+    let mut state = seed;
+    let mut word = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{:08x}", state)
+    };
+    (0..lines).map(|_| format!("// {} {} {}\n", word(), word(), word())).collect()
+}
+
+fn a_growing_one(repo: &mut GitRepo) {
+    repo.put("go.mod", "module example.com/fish\n").put("LICENSE", prose(1, 50));
+    for number in 0..50 {
+        repo.put(format!("dir{}/file{number}.go", number % 7), prose(number, 60));
+    }
+    repo.put("nested/go.mod", "module example.com/fish/nested\n").put("nested/big.go", prose(99, 3000));
+    repo.commit("one").tags(&["v1.0.0", "nested/v1.0.0"]);
+    repo.put("dir1/file1.go", prose(1, 60) + "// changed\n").put("nested/big.go", prose(99, 3001));
+    repo.commit("two").tag("v1.1.0");
+    for number in 0..20 {
+        repo.put("dir2/more.go", prose(1000 + number, 20)).commit("between");
+    }
+    repo.put("dir1/file1.go", prose(1, 60) + "// changed again\n")
+        .commit("three")
+        .tags(&["v1.2.0", "nested/v1.2.0"]);
+}
+
+#[tokio::test]
+async fn a_second_version_costs_one_request_and_the_bytes_that_are_new() {
+    let mut rig = Rig::new(Kind::Full, a_growing_one);
+    rig.made.repack();
+    let shelf = Shelf::default();
+    let repo = rig.open_with(Some(shelf.zips()));
+    let zip = shelf.pack(&rig, &repo, "", "v1.0.0").await;
+    let first = rig.server.cost();
+    assert_eq!(rig.requests(), 3);
+    let kept: u64 = std::fs::read_dir(rig.store.workspace("x").unwrap().path().parent().unwrap())
+        .unwrap()
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().metadata().unwrap())
+        .filter(std::fs::Metadata::is_file)
+        .map(|facts| facts.len())
+        .sum();
+    assert!(kept * 10 <= zip * 3, "{kept} bytes kept beside a zip of {zip}");
+    for version in ["v1.1.0", "v1.2.0"] {
+        shelf.pack(&rig, &repo, "", version).await;
+        let cost = rig.server.cost();
+        assert_eq!(rig.requests(), 1, "{version}");
+        assert!(cost.bytes_out * 20 < first.bytes_out, "{cost:?} after {first:?}");
+    }
+    drop(repo);
+    let again = rig.open_with(Some(shelf.zips()));
+    shelf.pack(&rig, &again, "nested", "v1.0.0").await;
+    assert_eq!(rig.requests(), 3, "another module of it is begun from nothing");
+    shelf.pack(&rig, &again, "nested", "v1.2.0").await;
+    assert_eq!(rig.requests(), 1);
+}
+
+#[tokio::test]
+async fn without_the_earlier_zip_a_second_version_is_fetched_whole() {
+    let rig = Rig::new(Kind::Full, a_growing_one);
+    let shelf = Shelf::default();
+    let repo = rig.open_with(Some(shelf.zips()));
+    shelf.pack(&rig, &repo, "", "v1.0.0").await;
+    rig.requests();
+    // Gone before it is asked for; and there, but with a file that is not what it was.
+    shelf.0.lock().unwrap().clear();
+    shelf.pack(&rig, &repo, "", "v1.1.0").await;
+    assert_eq!(rig.requests(), 1);
+    let of = module_version("", "v1.1.0");
+    let path = rig.folder.path().join("damaged");
+    let files = (0..50).map(|number| (format!("dir{}/file{number}.go", number % 7), "other"));
+    modkeep_module::zip::write(files, &of, File::create(&path).unwrap()).unwrap();
+    shelf.0.lock().unwrap().insert(of.to_string(), path);
+    shelf.pack(&rig, &repo, "", "v1.2.0").await;
+    assert_eq!(rig.requests(), 2, "the difference, and all files that the zip should have held");
 }

@@ -26,6 +26,9 @@ pub(super) fn question(contact: &Contact, ask: &FetchAsk) -> Result<Bytes, WireE
     }
     let mut message = contact.command("fetch");
     message.line("no-progress").line("ofs-delta");
+    if ask.thin {
+        message.line("thin-pack");
+    }
     for (word, ids) in [("want", &ask.wants), ("shallow", &ask.shallow), ("have", &ask.haves)] {
         for id in ids {
             message.line(&format!("{word} {id}"));
