@@ -28,6 +28,8 @@ use crate::git::wire::{Capabilities, FetchAsk, Fetched, Filter, ObjectFormat, Wi
 
 /// How long the first caller waits for others. Callers that waited for the same refs are less than this apart.
 const GATHER: Duration = Duration::from_millis(5);
+/// How many such moments, at most: a crowd costs the first of it 50 ms.
+const GATHER_TIMES: usize = 10;
 /// How long the objects of a version stay at hand after their fetch, for who said that he will pack it.
 const AT_HAND_FOR: Duration = Duration::from_mins(1);
 /// The most bytes of one pack on the wire, and of its objects on the disk (`hostile-inputs.md` part 1).
@@ -119,7 +121,7 @@ impl Desk {
                     biased;
                     outcome = &mut met => break outcome,
                     _turn = self.turn.lock() => {
-                        tokio::time::sleep(GATHER).await;
+                        self.wait_for_others().await;
                         let pending = std::mem::take(&mut *self.pending());
                         self.serve(pending).await;
                     }
@@ -131,6 +133,17 @@ impl Desk {
                     return Ok(outcomes.into_iter().flatten().next());
                 }
                 Err(_gone) => {} // whoever fetched for us went away
+            }
+        }
+    }
+
+    /// A moment, and another one as long as more callers come in each.
+    async fn wait_for_others(&self) {
+        for _ in 0..GATHER_TIMES {
+            let before = self.pending().len();
+            tokio::time::sleep(GATHER).await;
+            if self.pending().len() == before {
+                break;
             }
         }
     }
@@ -259,9 +272,7 @@ impl Desk {
         if fresh.is_empty() {
             return Ok(met);
         }
-        let objects = self.fetch_whole(&fresh).await?;
-        self.remember(&fresh, &objects);
-        Ok(Some(objects))
+        self.fetch_whole(&fresh).await.map(Some)
     }
 
     async fn fetch_whole(self: &Arc<Self>, versions: &[(ObjectId, String)]) -> Result<Arc<AtHand>, Error> {
@@ -269,7 +280,10 @@ impl Desk {
         let bases = self.bases(versions).await?;
         if can.shallow && !bases.is_empty() {
             match self.fetch_upon(versions, Arc::new(bases), can.object_format).await {
-                Ok(at_hand) => return Ok(at_hand),
+                Ok(at_hand) => {
+                    self.remember(versions, &at_hand);
+                    return Ok(at_hand);
+                }
                 Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => {
                     tracing::debug!(host = %self.host, %error, "the difference does not do; fetching all")
@@ -284,14 +298,15 @@ impl Desk {
         };
         let at_hand = self.fetch(&ask, can.object_format).await?;
         let (objects, versions) = (self.objects(Some(Arc::new(at_hand))), versions.to_vec());
-        self.blocking(move || {
+        let all: Vec<_> = commits(&versions).map(|commit| (*commit, String::new())).collect();
+        let at_hand = self.blocking(move || {
             objects.keep_commits(commits(&versions))?;
-            for (commit, dir) in &versions {
-                objects.check_whole(commit, dir)?;
-            }
+            commits(&versions).try_for_each(|commit| objects.check_whole(commit))?;
             objects.into_at_hand()
-        })
-        .await
+        });
+        let at_hand = at_hand.await?;
+        self.remember(&all, &at_hand); // whatever part of them was asked for, all is here
+        Ok(at_hand)
     }
 
     /// The earlier versions that these ones are likely to resemble.
@@ -397,8 +412,7 @@ impl Desk {
         // Without filters a commit comes with everything, so that nothing of it has to be asked for again soon.
         let whole: Vec<_> = commits.into_iter().map(|commit| (commit, String::new())).collect();
         if !whole.is_empty() {
-            let at_hand = self.fetch_whole(&whole).await?;
-            self.remember(&whole, &at_hand);
+            self.fetch_whole(&whole).await?;
         }
         if objects.is_empty() {
             return Ok(());

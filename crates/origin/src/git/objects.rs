@@ -252,13 +252,13 @@ impl Objects {
         self.at_hand.ok_or_else(|| malformed(&self.host, "nothing"))
     }
 
-    /// Whether a commit's directory is here with everything below it; otherwise the server kept something back (C20).
-    pub(crate) fn check_whole(&self, commit: &ObjectId, dir: &str) -> Result<(), Error> {
+    /// Whether a commit is here with everything below it; otherwise the server kept something back (C20).
+    pub(crate) fn check_whole(&self, commit: &ObjectId) -> Result<(), Error> {
         if matches!(self.commit(commit), Err(NotACommit)) {
             return Ok(()); // and so not a version; that is somebody else's question
         }
         let left_out = |id: ObjectId| malformed(&self.host, &format!("the pack lacks object {id}"));
-        match self.find(commit, dir)? {
+        match self.find(commit, "")? {
             Found::Tree(tree) => self.walk(&tree, |step| match step {
                 Step::Absent(id) => Err(left_out(id)),
                 Step::File(_, id) if !self.has(&id) => Err(left_out(id)),

@@ -399,3 +399,62 @@ async fn without_the_earlier_zip_a_second_version_is_fetched_whole() {
     shelf.pack(&rig, &repo, "", "v1.2.0").await;
     assert_eq!(rig.requests(), 2, "the difference, and all files that the zip should have held");
 }
+
+#[tokio::test]
+async fn hostile_c26_five_hundred_modules_at_once_are_one_fetch() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        for number in 0..500 {
+            repo.put(format!("m{number}/go.mod"), format!("module example.com/fish/m{number}\n"));
+        }
+        repo.commit("all").tag("v1.0.0");
+        let names: Vec<String> = (0..500).map(|number| format!("m{number}/v1.0.0")).collect();
+        repo.tags(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    });
+    let repo = rig.open();
+    let module = async |number: usize| {
+        let refs = repo.refs(Scope::Tags).await.unwrap();
+        let id = refs.tags[&*format!("refs/tags/m{number}/v1.0.0")].clone();
+        repo.expect(&[Wanted { commit: id.clone(), path: format!("m{number}/") }]).await.unwrap();
+        repo.resolve(&format!("m{number}/v1.0.0")).await.unwrap();
+        let tree = repo.tree(&id, &format!("m{number}")).await.unwrap().unwrap();
+        assert_eq!(tree.read(0).unwrap(), format!("module example.com/fish/m{number}\n").into_bytes());
+    };
+    futures_util::future::join_all((0..500).map(module)).await;
+    assert_eq!(rig.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_takes_nobody_along() {
+    let rig = Rig::new(Kind::Full, two_versions);
+    let repo = rig.open();
+    let id = repo.refs(Scope::Tags).await.unwrap().tags["refs/tags/v1.0.0"].clone();
+    for patience in [0, 1, 6, 10, 20] {
+        let both = async { tokio::join!(repo.file(&id, "fish.go"), repo.file(&id, "go.mod")) };
+        let _ = tokio::time::timeout(Duration::from_millis(patience), both).await;
+        let leaving = tokio::time::timeout(Duration::from_millis(patience), repo.tree(&id, ""));
+        let staying = repo.file(&id, "go.mod");
+        let (_, stayed) = tokio::join!(leaving, staying);
+        assert!(stayed.unwrap().is_some());
+    }
+    assert_eq!(repo.tree(&id, "").await.unwrap().unwrap().entries().len(), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_answer_is_no_version_and_leaves_nothing_behind() {
+    use modkeep_testkit::git::Fault;
+    let rig = Rig::new(Kind::Full, two_versions);
+    let repo = rig.open();
+    let id = repo.refs(Scope::Tags).await.unwrap().tags["refs/tags/v1.0.0"].clone();
+    let empty_pack = b"000dpackfile\n0024\x01PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e0000";
+    for fault in [
+        Fault::Half,
+        Fault::Hangup,
+        Fault::Instead(empty_pack.to_vec()),
+        Fault::Instead(b"0008NAK\n".to_vec()),
+    ] {
+        rig.server.fault("git-upload-pack", fault.clone());
+        assert!(repo.tree(&id, "").await.is_err(), "{fault:?}");
+        rig.server.mend();
+    }
+    assert_eq!(repo.tree(&id, "").await.unwrap().unwrap().entries().len(), 3);
+}
