@@ -38,6 +38,9 @@ pub(crate) struct Commit {
 pub(crate) enum Scope {
     /// `refs/tags/*` alone.
     Tags,
+    /// `refs/tags/*` where some are known already; else `HEAD` with them, in the same question. For who needs the tip of
+    /// the default branch only where no tag serves him.
+    TagsElseHead,
     /// `HEAD` and `refs/tags/*`.
     TagsAndHead,
     /// `HEAD`, `refs/heads/*` and `refs/tags/*`.

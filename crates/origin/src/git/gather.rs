@@ -428,8 +428,14 @@ impl Desk {
         commits: &HashSet<ObjectId>,
         objects: &HashSet<ObjectId>,
     ) -> Result<(), Fault> {
-        let wants: HashSet<ObjectId> = commits.union(objects).copied().collect();
-        self.fetch_objects(format, &wants, Some(Filter::Trees(1))).await
+        // A commit brings its root directory along. Below a directory that is wanted itself the same filter would let
+        // all its files through: their depth counts from there.
+        for (wants, filter) in [(commits, Filter::Trees(1)), (objects, Filter::Trees(0))] {
+            if !wants.is_empty() {
+                self.fetch_objects(format, wants, Some(filter)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn fetch_objects(

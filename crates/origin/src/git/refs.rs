@@ -11,7 +11,7 @@ use crate::git::gather::wire_error;
 use crate::git::wire::{LsRefs, Wire};
 use crate::repository::{Refs, Scope};
 
-/// The last answer for each scope.
+/// The last answers: tags, tags with `HEAD`, all.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     /// One question at a time; who waited finds the answer here.
@@ -33,17 +33,23 @@ impl Snapshots {
         let mut asked = self.asked.lock().await;
         let fresh =
             |(since, _): &&(Instant, _)| clock.monotonic().saturating_duration_since(*since) < lifetime;
-        if let Some((_, refs)) = asked[scope as usize..].iter().flatten().find(fresh) {
+        if scope == Scope::TagsElseHead
+            && let Some((_, refs)) = asked[0].iter().find(fresh)
+            && !refs.tags.is_empty()
+        {
             return Ok(refs.clone());
         }
-        let prefixes: &[&str] = match scope {
-            Scope::Tags => &["refs/tags/"],
-            Scope::TagsAndHead => &["HEAD", "refs/tags/"],
-            Scope::All => &["HEAD", "refs/heads/", "refs/tags/"],
+        let (place, prefixes): (usize, &[&str]) = match scope {
+            Scope::Tags => (0, &["refs/tags/"]),
+            Scope::TagsElseHead | Scope::TagsAndHead => (1, &["HEAD", "refs/tags/"]),
+            Scope::All => (2, &["HEAD", "refs/heads/", "refs/tags/"]),
         };
+        if let Some((_, refs)) = asked[place..].iter().flatten().find(fresh) {
+            return Ok(refs.clone());
+        }
         let answer = wire.ls_refs(prefixes).await.map_err(|error| wire_error(host, error))?;
         let refs = Arc::new(peeled(answer));
-        asked[scope as usize] = Some((clock.monotonic(), refs.clone()));
+        asked[place] = Some((clock.monotonic(), refs.clone()));
         Ok(refs)
     }
 }

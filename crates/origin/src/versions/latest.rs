@@ -14,7 +14,7 @@ impl Question<'_> {
     /// The highest release, else the highest pre-release, else the tip; nothing that is retracted.
     pub(super) async fn latest(&mut self) -> Result<Located, Error> {
         if !self.module.has_no_tags() {
-            self.refs(Scope::TagsAndHead).await?;
+            self.refs(Scope::TagsElseHead).await?;
         }
         let versions = self.list().await?;
         let newest = self.pick(&versions).await?;

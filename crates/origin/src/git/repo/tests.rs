@@ -98,6 +98,33 @@ async fn a_go_mod_costs_four_requests_and_one_for_each_directory() {
 }
 
 #[tokio::test]
+async fn a_directory_on_the_way_brings_no_file_along() {
+    let big = "package fish // ".to_owned() + &"0123456789abcdef".repeat(64 * 1024);
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put("deep/er/go.mod", "module example.com/fish/deep/er\n");
+        repo.put("deep/big.go", &big).put("deep/er/big.go", &big).commit("begin").tag("deep/er/v1.0.0");
+    });
+    let repo = rig.open();
+    let commit = repo.resolve("deep/er/v1.0.0").await.unwrap();
+    repo.file(&commit.id, "deep/er/go.mod").await.unwrap().unwrap();
+    let cost = rig.server.cost();
+    assert_eq!(cost.requests, 6, "{}", rig.server.told());
+    assert!(cost.bytes_out < 2048, "{}", rig.server.told());
+}
+
+#[tokio::test]
+async fn latest_needs_no_refs_of_its_own_where_the_list_has_them() {
+    let rig = Rig::new(Kind::Full, two_versions);
+    let repo = rig.open();
+    let listed = repo.refs(Scope::Tags).await.unwrap();
+    assert_eq!((repo.refs(Scope::TagsElseHead).await.unwrap(), rig.requests()), (listed, 2));
+    let with_head = repo.refs(Scope::TagsAndHead).await.unwrap();
+    assert!(with_head.head.is_some());
+    assert_eq!(repo.refs(Scope::TagsElseHead).await.unwrap().tags, with_head.tags);
+    assert_eq!(rig.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_whole_version_costs_three_requests() {
     let rig = Rig::new(Kind::Full, two_versions);
     let repo = rig.open();

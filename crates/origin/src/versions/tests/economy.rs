@@ -24,7 +24,7 @@ fn a_question_asks_only_for_what_decides_it() {
         assert_eq!(asked.git.asked(), cost, "{query}");
     }
     asked.latest().unwrap();
-    let cost = ["refs TagsAndHead", "file go.mod", "resolve v1.1.0"];
+    let cost = ["refs TagsElseHead", "file go.mod", "resolve v1.1.0"];
     assert_eq!(asked.git.asked(), cost, "the list's look at v1.1.0 serves the pick too");
     asked.list().unwrap();
     assert_eq!(asked.git.asked(), ["refs Tags", "file go.mod"]);
