@@ -1,5 +1,6 @@
 //! Chores that are tests or benches of the program: cargo builds and runs them, with the right variables.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Error;
@@ -24,6 +25,41 @@ pub(crate) fn torture_kill(cycles: u64, seed: u64) -> Result<(), Error> {
         .env("MODKEEP_TORTURE_CYCLES", cycles.to_string())
         .env("MODKEEP_TORTURE_SEED", seed.to_string());
     run("torture kill", cargo)
+}
+
+/// `cargo xtask differential`: direct mode beside the go command, on the release build.
+pub(crate) fn differential(repositories: &[String], sums: &[PathBuf]) -> Result<(), Error> {
+    let test = if repositories.is_empty() {
+        "differential::every_generated_repository_is_as_the_go_command_sees_it"
+    } else {
+        "differential::given_repositories_are_as_the_go_command_sees_them"
+    };
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let sums: Vec<String> = sums.iter().map(|path| absolute(path).to_string_lossy().into_owned()).collect();
+    let repositories: Vec<String> = repositories.iter().map(|word| from_here(word)).collect();
+    let mut cargo = cargo();
+    cargo
+        .args(["test", "--release", "-p", "modkeep", "--test", "program", "--"])
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
+        .env("MODKEEP_DIFFERENTIAL", repositories.join(" "))
+        .env("MODKEEP_DIFFERENTIAL_SUMS", sums.join(" "));
+    run("differential", cargo)
+}
+
+/// The test runs elsewhere: a local path becomes absolute.
+fn from_here(word: &str) -> String {
+    let Some((root, path)) = word.split_once('=') else { return word.to_owned() };
+    match std::path::absolute(path) {
+        Ok(absolute) if !path.contains("://") => format!("{root}={}", absolute.display()),
+        _ => word.to_owned(),
+    }
+}
+
+/// `cargo xtask bench cold`: the go command in direct mode and modkeep, one after the other.
+pub(crate) fn bench_cold(files: &[String]) -> Result<(), Error> {
+    let mut cargo = cargo();
+    cargo.args(["bench", "-p", "modkeep", "--bench", "cold", "--"]).args(files);
+    run("bench cold", cargo)
 }
 
 /// `cargo xtask bench hot`: nginx and modkeep side by side.

@@ -6,6 +6,8 @@
 //! | `rows` | is every row of the hostile inputs a test, or postponed with a reason? |
 //! | `fixtures` | are the real modules of `testdata/fixtures.tsv`, fetched from a GOPROXY, what they were? |
 //! | `torture kill` | does the program lose anything when it is killed again and again? |
+//! | `differential REPO…` | do given repositories look to modkeep as they look to the go command? |
+//! | `bench cold` | what does a cold version cost its origin and us, beside the go command? |
 //! | `bench hot` | what does a cached answer cost, beside nginx with the same files? |
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a chore prints is its result")]
@@ -48,6 +50,15 @@ enum Chore {
     /// Long tests of one promise.
     #[command(subcommand)]
     Torture(Torture),
+    /// Ask the real go command and modkeep everything about these repositories; fail where they differ.
+    Differential {
+        /// `ROOT=WHERE`: the import path of the root, and a local bare repository or a URL; or a URL alone. None:
+        /// the generated repositories.
+        repositories: Vec<String>,
+        /// A go.sum file whose sums must be met, for the versions that are there. May be repeated.
+        #[arg(long, value_name = "GO.SUM")]
+        sums: Vec<PathBuf>,
+    },
     /// Benchmarks.
     #[command(subcommand)]
     Bench(Bench),
@@ -66,6 +77,11 @@ enum Torture {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Cold versions beside the go command in direct mode; needs git and go.
+    Cold {
+        /// Numbers of files: 50, 2000 and 20000 unless given.
+        files: Vec<String>,
+    },
     /// Cached answers beside nginx; needs nginx, wrk and taskset (Debian: nginx-light, wrk, util-linux).
     Hot {
         /// Passed on: --quick, or the names of rows.
@@ -80,6 +96,8 @@ fn main() -> ExitCode {
         Chore::Rows => rows::run(),
         Chore::Fixtures { from, out } => fixtures::run(&from, &out),
         Chore::Torture(Torture::Kill { cycles, seed }) => delegate::torture_kill(cycles, seed),
+        Chore::Differential { repositories, sums } => delegate::differential(&repositories, &sums),
+        Chore::Bench(Bench::Cold { files }) => delegate::bench_cold(&files),
         Chore::Bench(Bench::Hot { arguments }) => delegate::bench_hot(&arguments),
     };
     match done {

@@ -65,6 +65,8 @@ pub struct Config {
     pub per_upstream: usize,
     /// Requests that may wait for one named host. Default 10,000.
     pub queue_max: usize,
+    /// Parallel requests to one host that is not named (`[origin] per_host`). Default 2.
+    pub per_origin: usize,
     /// Who asked to be left alone (`[origin] opt_out`); holds for [`Kind::Origin`].
     pub opt_out: Vec<OptOut>,
     /// Whose rules in a host's `robots.txt` we obey.
@@ -88,6 +90,7 @@ impl Default for Config {
             proxies: ProxyEnv::default(),
             per_upstream: 64,
             queue_max: 10_000,
+            per_origin: ORIGIN.parallel,
             opt_out: Vec::new(),
             crawl_rules: CrawlRules::default(),
             pace: Pace::default(),
@@ -109,6 +112,7 @@ impl std::fmt::Debug for Config {
             .field("proxies", &self.proxies)
             .field("per_upstream", &self.per_upstream)
             .field("queue_max", &self.queue_max)
+            .field("per_origin", &self.per_origin)
             .field("opt_out", &self.opt_out)
             .field("crawl_rules", &self.crawl_rules)
             .field("pace", &self.pace)
@@ -141,6 +145,7 @@ struct Inner {
     manners: Manners,
     user_agent: HeaderValue,
     named: Share,
+    origin: Share,
 }
 
 impl std::fmt::Debug for Egress {
@@ -182,6 +187,7 @@ impl Egress {
                 queue_max: config.queue_max,
                 draws_on_common: false,
             },
+            origin: Share { parallel: config.per_origin.max(1), ..ORIGIN },
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -289,7 +295,7 @@ impl Egress {
     fn share(&self, kind: Kind) -> Share {
         match kind {
             Kind::Named => self.inner.named,
-            Kind::Origin => ORIGIN,
+            Kind::Origin => self.inner.origin,
         }
     }
 

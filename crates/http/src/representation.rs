@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use modkeep_mirror::{Answer, Object};
+use modkeep_store::OriginState;
 use modkeep_sumdb::{RelayAnswer, RelayObject};
 use sha2::{Digest as _, Sha256};
 
@@ -132,6 +133,8 @@ pub(crate) struct Representation {
     pub(crate) etag: Bytes,
     pub(crate) modified: Option<SystemTime>,
     pub(crate) stale: Option<Duration>,
+    /// What became of the version at its origin, if it does not stand there any more.
+    pub(crate) origin: Option<&'static str>,
     /// The compressed twin, when the client welcomes it and it pays.
     pub(crate) twin: Option<Bytes>,
 }
@@ -148,6 +151,7 @@ impl From<Answer> for Representation {
             etag: answer.etag,
             modified: answer.modified,
             stale: answer.stale,
+            origin: answer.origin.and_then(OriginState::header),
             twin: None,
         }
     }
@@ -161,6 +165,7 @@ impl From<RelayAnswer> for Representation {
             etag: answer.etag,
             modified: None,
             stale: None,
+            origin: None,
             twin: None,
         }
     }
@@ -285,6 +290,9 @@ impl Representation {
         if let Some(age) = self.stale {
             headers.insert(STALE.clone(), HeaderValue::from(age.as_secs()));
         }
+        if let Some(state) = self.origin {
+            headers.insert(ORIGIN.clone(), HeaderValue::from_static(state));
+        }
     }
 
     fn vary(&self) -> Option<HeaderValue> {
@@ -321,6 +329,9 @@ impl Content {
 
 /// Seconds since the answer was last confirmed, where that is too long ago.
 static STALE: HeaderName = HeaderName::from_static("x-modkeep-stale");
+
+/// What became of the version at its origin: `tag-gone`, `tag-moved`, `repo-gone`, `repo-moved`, `login`.
+static ORIGIN: HeaderName = HeaderName::from_static("x-modkeep-origin");
 
 /// What every answer carries (P-119, P-120).
 pub(crate) fn common(headers: &mut HeaderMap) {

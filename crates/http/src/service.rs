@@ -324,6 +324,7 @@ fn page_of_index(page: Vec<u8>) -> Representation {
         etag,
         modified: None,
         stale: None,
+        origin: None,
         twin: None,
     }
 }

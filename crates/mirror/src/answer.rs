@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use modkeep_store::OriginState;
 
 /// One answer: always a success; what fails is a `Failure`.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Answer {
     pub modified: Option<SystemTime>,
     /// The age of an answer that is past its lifetime because the source is away or being asked.
     pub stale: Option<Duration>,
+    /// What became of the version at its origin, if it does not stand there any more.
+    pub origin: Option<OriginState>,
     /// Where it came from, for the metrics.
     pub cache: CacheOutcome,
 }

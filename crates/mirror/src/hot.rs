@@ -68,6 +68,12 @@ impl Hot {
         size <= if object == Object::Zip { self.zip_bytes_max } else { self.entry_bytes_max }
     }
 
+    /// Forgets the answer for `path`.
+    pub(crate) fn forget(&self, path: &str) {
+        self.entries.remove(path);
+        self.files.remove(path);
+    }
+
     /// Keeps an answer that is not stale: a body in memory if it is small enough, an open file as it is.
     ///
     /// Whoever gets it from here had it from memory, whatever it cost the first caller.
@@ -101,6 +107,7 @@ mod tests {
             etag: Bytes::from_static(b"\"e\""),
             modified: None,
             stale,
+            origin: None,
             cache: CacheOutcome::Hit,
         }
     }

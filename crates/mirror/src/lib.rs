@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use modkeep_fetch::{Failure, Fetch, FreshAnswer, Got, How, Reach, Subject};
-use modkeep_module::VersionOrQuery;
 use modkeep_module::goproxy::{Ask, Request};
 use modkeep_module::zip::ReadAt;
+use modkeep_module::{ModuleVersion, VersionOrQuery};
 use modkeep_store::{Sha256Sum, StoredFile};
 
 pub use answer::{Answer, Body, CacheOutcome, Object};
@@ -71,6 +71,14 @@ impl Mirror {
         self.0.hot.get(path, Instant::now())
     }
 
+    /// Forgets the answers about a version that are in memory: there is something new to tell of its origin.
+    pub fn forget(&self, of: &ModuleVersion) {
+        let info = Ask::Info(VersionOrQuery::Version(of.version().clone()));
+        for ask in [info, Ask::Mod(of.version().clone()), Ask::Zip(of.version().clone())] {
+            self.0.hot.forget(&Request { path: of.path().clone(), ask }.to_path());
+        }
+    }
+
     /// Bytes of memory that the hot answers take, for the metrics.
     pub fn hot_bytes(&self) -> u64 {
         self.0.hot.bytes()
@@ -120,7 +128,7 @@ impl Mirror {
 
     /// An answer for ever: a small file is read once and kept in memory, a large one is kept open.
     async fn lasting(&self, request: &Request, object: Object, got: Got) -> Result<Answer, Failure> {
-        let StoredFile { file, size, etag, time } = got.file;
+        let StoredFile { file, size, etag, time, origin } = got.file;
         let body = if self.0.hot.takes(object, size) {
             let read = tokio::task::spawn_blocking(move || read_whole(&file, size)).await;
             let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -129,7 +137,7 @@ impl Mirror {
             Body::File { file: Arc::new(file), size }
         };
         let cache = outcome(got.how);
-        let answer = Answer { body, object, etag: quoted(&etag), modified: time, stale: None, cache };
+        let answer = Answer { body, object, etag: quoted(&etag), modified: time, stale: None, origin, cache };
         self.0.hot.put(request.to_path(), &answer, None);
         Ok(answer)
     }
@@ -139,7 +147,7 @@ impl Mirror {
         let etag = quoted(&format!("sha256-{}", Sha256Sum::of(&fresh.bytes)));
         let cache = if fresh.stale.is_some() { CacheOutcome::Stale } else { outcome(fresh.how) };
         let body = Body::Bytes(fresh.bytes);
-        let answer = Answer { body, object, etag, modified: None, stale: fresh.stale, cache };
+        let answer = Answer { body, object, etag, modified: None, stale: fresh.stale, origin: None, cache };
         if reach == Reach::MayFetch {
             self.0.hot.put(request.to_path(), &answer, Some(fresh.fresh_until));
         }

@@ -169,6 +169,15 @@ pub(crate) struct List {
     /// Only versions kept without a checksum database's word
     #[arg(long)]
     pub(crate) unverified: bool,
+    /// Only versions that do not stand at their origin any more: tag or repository gone or moved, a login wanted
+    #[arg(long)]
+    pub(crate) broken: bool,
+    /// With --broken: ask the origins now instead of showing what was found last
+    #[arg(long, requires = "broken")]
+    pub(crate) recheck: bool,
+    /// With --broken: what of this go.sum could not be built any more without a mirror
+    #[arg(long, value_name = "GO.SUM", requires = "broken")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// `show`

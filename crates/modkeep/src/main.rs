@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod log;
+mod origins;
 mod output;
 mod watch;
 mod wiring;

@@ -8,6 +8,7 @@ use modkeep_store::Store;
 use modkeep_upstream::Database;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -142,7 +143,7 @@ fn log(event: &Event<'_>) {
 /// A failure's word for the label `result`.
 fn word(failure: &Failure) -> &'static str {
     match failure {
-        Failure::NoSuchVersion { .. } | Failure::NoSuchModule { .. } => "not-found",
+        failure if failure.is_absence() => "not-found",
         Failure::Unlisted { .. } => "unlisted",
         Failure::Checksum { .. } => "checksum",
         Failure::BadContent { .. } | Failure::BadAnswer { .. } | Failure::TooLarge { .. } => "bad",
@@ -207,6 +208,12 @@ impl Collector for Gauges {
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(out.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let help = "Versions served here that do not stand at their origin any more";
+        let mut missing = out.encode_descriptor("origin_missing_modules", help, None, MetricType::Gauge)?;
+        for (state, versions) in self.store.broken_counts() {
+            let gauge = ConstGauge::new(versions);
+            gauge.encode(missing.encode_family(&[("kind", state.word())])?)?;
         }
         for (name, help, value) in [
             ("store_syncs", "Syncs of files and directories, and of the ledger", usage.syncs),

@@ -30,6 +30,7 @@ pub(crate) struct House {
     /// What modules are checked against; none where checking is off.
     pub(crate) database: Option<Database>,
     pub(crate) fetch: Fetch,
+    pub(crate) origin: Origin,
     pub(crate) private: Patterns,
     tracker: TaskTracker,
     cancel: CancellationToken,
@@ -68,7 +69,7 @@ impl House {
             cancel: cancel.clone(),
         });
         let database = matches!(gosumdb, GoSumDb::On { .. }).then_some(database);
-        Ok(Self { store, database, fetch, private, tracker, cancel })
+        Ok(Self { store, database, fetch, origin, private, tracker, cancel })
     }
 
     /// The relay of the checksum database that we check against ourselves.
@@ -80,6 +81,17 @@ impl House {
             tracker: self.tracker.clone(),
             cancel: self.cancel.clone(),
         })
+    }
+
+    /// Runs something until the house is closed.
+    pub(crate) fn keep(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = work => {}
+            }
+        });
     }
 
     /// Lets flights go and waits for those at a point where they may not stop. Nothing acknowledged is lost.
@@ -129,6 +141,11 @@ impl Sources {
             return Err(slip("leaves nobody to ask: name a mirror or a file:// tree, or say \"off\""));
         }
         Ok(sources)
+    }
+
+    /// Whether the repositories themselves may be asked.
+    pub(crate) fn are_direct(&self) -> bool {
+        self.entries.iter().any(|(entry, _)| matches!(entry, Entry::Direct))
     }
 
     /// Puts a tree before all others.
@@ -225,6 +242,9 @@ pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> 
         proxies,
         per_upstream: section.per_upstream,
         queue_max: section.queue_max,
+        per_origin: section.per_host,
+        opt_out: origin::opt_out(effective)?,
+        pace: origin::pace(effective),
         ..modkeep_egress::Config::default()
     };
     Egress::new(config).map_err(|error| Failed::new(Exit::Config, error.to_string()))

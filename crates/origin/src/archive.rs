@@ -7,6 +7,8 @@ mod packing;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use modkeep_module::zip::rules::{Candidate, Kind, Limits, Refusal, VendorRules, decide};
 use modkeep_module::zip::{WriteError, Writer};
@@ -185,7 +187,7 @@ fn unfit(flaws: impl Iterator<Item = String>) -> Error {
         reason.push_str(&flaw);
     }
     if left_out > 0 {
-        reason.push_str(&format!("\nand {left_out} more"));
+        let _ = write!(reason, "\nand {left_out} more");
     }
     Error::Unfit { reason }
 }

@@ -21,6 +21,7 @@ mod repositories;
 mod repository;
 mod resolve;
 mod versions;
+mod watch;
 
 pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
 pub use error::Error;
@@ -28,3 +29,4 @@ pub use origin::{Origin, Parts, Zip};
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;
 pub use program::jail::keep as keep_jail;
+pub use watch::{Tell, Watch};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use modkeep_egress::Egress;
-use modkeep_module::{Info, ModulePath, ModuleVersion, VersionOrQuery, list};
+use modkeep_module::{Info, ModulePath, ModuleVersion, VersionOrQuery, list, pseudo};
 use modkeep_store::{FetchedZip, Scratch, Store};
 use modkeep_upstream::{Fetched, Upstream};
 use quick_cache::sync::Cache;
@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::place::{Place, Remote, RepositoryPlace, Vcs};
 use crate::program::{self, Programs};
 use crate::repositories::{Opened, Repositories};
-use crate::repository::{Scope, Tree};
+use crate::repository::{Refs, Repository, Scope, Tree, Wanted};
 use crate::resolve::{Probe, Resolver};
-use crate::versions::{Located, Module};
+use crate::versions::{Geometry, Located, Module};
 
 /// Versions that were packed and whose zips may be in the store soon; the oldest are forgotten.
 const PACKED_MAX: usize = 1024;
@@ -70,7 +70,7 @@ struct Packed {
 }
 
 /// Who answers for a module.
-enum Answerer {
+pub(crate) enum Answerer {
     Repository { place: RepositoryPlace, opened: Arc<Opened> },
     Proxy(Upstream),
 }
@@ -168,6 +168,7 @@ impl Origin {
             Answerer::Repository { place, opened } => (place, opened),
         };
         let module = Module::new(version.path(), &place, opened.repository())?;
+        self.heard(&opened, expect_all(opened.repository(), &place, version).await)?;
         let located = self.heard(&opened, module.locate(version.version()).await)?;
         let built = self.packed(&opened, &located, version, scratch).await;
         let zip = self.heard(&opened, built)?;
@@ -187,7 +188,7 @@ impl Origin {
     }
 
     /// Who answers for a module; nobody is asked about it yet.
-    async fn answerer(&self, module: &ModulePath) -> Result<Answerer, Error> {
+    pub(crate) async fn answerer(&self, module: &ModulePath) -> Result<Answerer, Error> {
         let place = match self.0.resolver.place(module, self).await? {
             Place::Repository(place) => place,
             Place::Proxy { base } => {
@@ -202,7 +203,7 @@ impl Origin {
 
     /// Passes on what a repository answered. One that wants a login is opened anew next time: the login may have
     /// changed meanwhile.
-    fn heard<T>(&self, opened: &Arc<Opened>, answer: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn heard<T>(&self, opened: &Arc<Opened>, answer: Result<T, Error>) -> Result<T, Error> {
         if matches!(answer, Err(Error::Login { .. })) {
             self.0.repositories.forget(opened);
         }
@@ -247,6 +248,31 @@ impl Probe for Origin {
             opened.repository().refs(Scope::TagsAndHead).await.map(drop)
         })
     }
+}
+
+/// A zip is about to be made of a version that a tag or the tip of a branch names: all of it comes in one fetch.
+async fn expect_all(
+    repository: &dyn Repository,
+    place: &RepositoryPlace,
+    version: &ModuleVersion,
+) -> Result<(), Error> {
+    let geometry = Geometry::of(version.path(), place)?;
+    let name = version.version().as_str();
+    let tag = format!("refs/tags/{}{}", geometry.tag_prefix(), name.trim_end_matches("+incompatible"));
+    let commit = match pseudo::parse(version.version()) {
+        Ok(pseudo) => tip_of(repository.refs(Scope::All).await?.as_ref(), &pseudo.rev),
+        Err(_) => repository.refs(Scope::Tags).await?.tags.get(&*tag).cloned(),
+    };
+    match commit.filter(|commit| !commit.is_empty()) {
+        Some(commit) => repository.expect(&[Wanted { commit, path: geometry.tag_prefix() }]).await,
+        None => Ok(()),
+    }
+}
+
+/// The commit that begins so and that a ref names.
+fn tip_of(refs: &Refs, begins: &str) -> Option<Arc<str>> {
+    let named = refs.tags.values().chain(refs.branches.values()).chain(&refs.head);
+    named.into_iter().find(|commit| commit.starts_with(begins)).cloned()
 }
 
 async fn pack(

@@ -22,6 +22,7 @@ pub use sqlite::SqliteLedger;
 use crate::error::Error;
 use crate::evidence::{EvidenceKind, KeptEvidence};
 use crate::name::{FileKind, Repository, Sha256Sum};
+use crate::origins::OriginCheck;
 use crate::verify::{Basis, Recorded};
 
 /// Who may learn that a version exists.
@@ -323,6 +324,19 @@ pub trait Ledger: Send + Sync + Debug {
     fn attach_body(&self, id: u64, name: &str, sha256: Sha256Sum, size: u64) -> Result<(), Error>;
     /// All pieces, oldest first, after one of them; at most `limit`.
     fn evidence(&self, after: u64, limit: u32) -> Result<Vec<KeptEvidence>, Error>;
+    /// Keeps what looks at origins found; the checks whose state is news come back. A check of a version that is not
+    /// recorded is passed over. `since` is kept while the state stays the same.
+    fn note_origins(
+        &self,
+        repository: &Repository,
+        checks: Vec<OriginCheck>,
+    ) -> Result<Vec<OriginCheck>, Error>;
+    /// What is known about the origins of a module's versions, or of all, by path and in order of first sight.
+    fn origin_checks(
+        &self,
+        repository: &Repository,
+        module: Option<&ModulePath>,
+    ) -> Result<Vec<OriginCheck>, Error>;
     /// The ledger's doubts about itself: the engine's own check, totals against rows, feed order, dangling rows.
     fn doubts(&self) -> Result<Vec<Doubt>, Error>;
     /// Transactions made durable since the start; each costs one sync.

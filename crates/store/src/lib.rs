@@ -24,6 +24,7 @@ mod foreign;
 pub mod fsck;
 pub mod ledger;
 mod name;
+mod origins;
 mod scratch;
 mod space;
 mod store;
@@ -41,6 +42,7 @@ pub use ledger::{
     Visibility,
 };
 pub use name::{BlobName, FileKind, Repository, Sha256Sum};
+pub use origins::{OriginCheck, OriginState};
 pub use scratch::Scratch;
 pub use space::{MinFree, Space};
 pub use store::{Config, Incoming, Parts, Store, StoredFile, Usage};

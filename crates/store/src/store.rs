@@ -24,6 +24,7 @@ use crate::ledger::{
     Asked, Counts, FeedLine, Ledger, Quarantined, Question, StoredAnswer, VersionRecord, Visibility,
 };
 use crate::name::{BlobName, FileKind, Repository};
+use crate::origins::{Broken, OriginState};
 use crate::scratch::Scratch;
 use crate::space::{MinFree, Space};
 use crate::verify::{FetchedInfo, FetchedMod, FetchedZip, Verified, sha256_of};
@@ -88,6 +89,8 @@ pub struct StoredFile {
     pub etag: Arc<str>,
     /// When the version was made, as its `.info` says; nothing while no `.info` with a time is here (P-112).
     pub time: Option<SystemTime>,
+    /// What became of the version at its origin, if it does not stand there any more.
+    pub origin: Option<OriginState>,
 }
 
 /// What the store has cost since it was opened.
@@ -113,6 +116,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     room: Arc<Room>,
     workspaces: Arc<Workspaces>,
+    pub(crate) broken: Broken,
     checked: Mutex<Checked>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
@@ -447,7 +451,8 @@ impl Inner {
             None => format!("sha256-{}", bytes.sha256),
         };
         let time = record.time.and_then(system_time);
-        Ok(StoredFile { file, size, etag: etag.into(), time })
+        let origin = self.broken.state(version);
+        Ok(StoredFile { file, size, etag: etag.into(), time, origin })
     }
 
     fn open_or_put_aside(

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -144,11 +145,31 @@ impl Go {
         told(arguments, &output)
     }
 
+    /// As [`Go::run`], and the CPU time of go and of every child that it waited for.
+    ///
+    /// # Panics
+    /// When the program, or `sh`, cannot be started.
+    pub fn timed(&self, arguments: &[&str]) -> (Run, Duration) {
+        // The shell's `times`: its second line is about its children, and their children.
+        let script = "\"$0\" \"$@\"; code=$?; times >\"$HOME/times\"; exit $code";
+        let mut command = self.around(Command::new("sh"));
+        command.args(["-c", script]).arg(&self.program).args(arguments);
+        let run = told(arguments, &command.output().expect("sh starts"));
+        let times = std::fs::read_to_string(self.home.path().join("times")).expect("the shell wrote times");
+        let children = times.lines().nth(1).expect("a line about children");
+        (run, children.split_whitespace().map(minutes_and_seconds).sum())
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
-        let home = self.home.path();
-        let mut command = Command::new(&self.program);
+        let mut command = self.around(Command::new(&self.program));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A command in go's working folder, with go's variables and nothing of the developer's.
+    fn around(&self, mut command: Command) -> Command {
+        let home = self.home.path();
+        command
             .current_dir(self.work())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -178,6 +199,15 @@ fn build_cache() -> PathBuf {
 
 fn program() -> PathBuf {
     std::env::var_os("GO").filter(|go| !go.is_empty()).map_or_else(|| PathBuf::from("go"), PathBuf::from)
+}
+
+/// `1m2.34s`
+fn minutes_and_seconds(text: &str) -> Duration {
+    let read = || {
+        let (minutes, seconds) = text.trim_end_matches('s').split_once('m')?;
+        Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
+    };
+    Duration::from_secs_f64(read().unwrap_or_else(|| panic!("no time: {text}")))
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {

@@ -13,6 +13,9 @@ use crate::output::Output;
 pub(super) fn run(list: &List, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
     let wanted = list.pattern.as_deref().map(Patterns::parse).transpose();
     let wanted = wanted.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
+    if list.broken {
+        return super::broken::run(list, wanted.as_ref(), effective, output);
+    }
     let store = open_read_only(effective)?;
     let totals = runtime()?.block_on(walk(&store, list, wanted.as_ref(), output))?;
     output.summary(

@@ -1,5 +1,6 @@
 //! One file for each command, and what they share: the configuration, the store, the runtime.
 
+mod broken;
 mod completion;
 mod config;
 mod export;

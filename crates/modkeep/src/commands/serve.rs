@@ -38,13 +38,15 @@ pub(super) fn run(
     runtime.block_on(async {
         let metrics =
             Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
-        let house = House::build(effective, &sources, watch::observer(&metrics))?;
+        let (observer, heard) = crate::origins::ears(watch::observer(&metrics));
+        let house = House::build(effective, &sources, observer)?;
         if serve.check {
             house.close().await;
             output.result(|| "ready to serve".to_owned(), || serde_json::json!({ "ok": true }));
             return Ok(Exit::Done);
         }
-        let doors = open(effective, &house, &metrics).await?;
+        let (doors, mirror) = open(effective, &house, &metrics).await?;
+        crate::origins::watch(effective, &sources, &house, mirror, heard);
         announce(effective, &house, &doors, output, started);
         stop_asked().await;
         tracing::info!(
@@ -96,7 +98,7 @@ impl Doors {
 }
 
 /// Binds first, so that links can name the real port, then serves.
-async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result<Doors, Failed> {
+async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result<(Doors, Mirror), Failed> {
     let server = &effective.config.server;
     let tls = (!server.tls_cert.is_empty())
         .then(|| Tls::read(Path::new(&server.tls_cert), Path::new(&server.tls_key)));
@@ -120,7 +122,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
         move || mirror.hot_bytes()
     });
     let faces = Faces {
-        mirror,
+        mirror: mirror.clone(),
         relay,
         index: Index::new(house.store.clone()).without(house.private.clone()),
         store: house.store.clone(),
@@ -143,7 +145,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
             (Some(bound.serve(Admin::new(metrics.clone(), probes), stop.clone()).map_err(failed)?), address)
         }
     };
-    Ok(Doors { public, admin, addresses, admin_address, base, stop })
+    Ok((Doors { public, admin, addresses, admin_address, base, stop }, mirror))
 }
 
 fn faces(effective: &Effective, house: &House) -> (Mirror, Relay) {

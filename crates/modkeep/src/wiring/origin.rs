@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use modkeep_egress::{Credentials, HostPort, user_agent};
+use modkeep_egress::{Credentials, HostPort, OptOut, Pace, user_agent};
 use modkeep_module::{ModulePath, Patterns};
 use modkeep_origin::{Config, Govcs, LoginRule, LoginSource, ProgramConfig, Rewrite, Vanity, Vcs};
 use url::Url;
@@ -52,6 +52,23 @@ pub(super) fn programs(effective: &Effective) -> ProgramConfig {
         jobs_max: JOBS_MAX,
         user_agent: user_agent(contact),
         ..ProgramConfig::default()
+    }
+}
+
+/// Whose owners asked to be left alone.
+pub(super) fn opt_out(effective: &Effective) -> Result<Vec<OptOut>, Failed> {
+    const KEY: &str = "origin.opt_out";
+    let read =
+        |text: &String| Ok(OptOut::parse(text).map_err(|error| effective.slip(KEY, error.to_string()))?);
+    effective.config.origin.opt_out.iter().map(read).collect()
+}
+
+/// The pace, with bursts of three seconds' worth: a question about a new repository is three requests.
+pub(super) fn pace(effective: &Effective) -> Pace {
+    let pace = effective.config.origin.pace;
+    Pace {
+        per_second: f64::from(pace.starts) / pace.span.as_secs_f64(),
+        burst: pace.starts.saturating_mul(3),
     }
 }
 

@@ -29,6 +29,7 @@ mod hostile_secrets;
 mod http_hostile;
 mod index_feed;
 mod kill;
+mod origins;
 mod real_world;
 mod shutdown;
 mod upstream_faults;

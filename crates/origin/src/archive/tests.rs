@@ -139,7 +139,7 @@ fn vectors_of_the_go_command() {
 #[test]
 fn threads_do_not_show() {
     let noise = |seed: usize, len: usize| -> Vec<u8> {
-        (0..len).map(|n| ((n * n * (seed + 7)) >> 5) as u8 & 0x3f | b'@').collect()
+        (0..len).map(|n| ((n * n * (seed + 7)) >> 5).to_le_bytes()[0] & 0x3f | b'@').collect()
     };
     let names: Vec<String> = (0..3000).map(|n| format!("d{}/f{n}.go", n % 40)).collect();
     let mut files: Vec<(&str, Vec<u8>)> =

@@ -137,7 +137,7 @@ impl Chain {
 /// Whether a word of an attribute line may lead to other contents than the blob's.
 fn may_convert(name: &[u8], value: &Value) -> bool {
     match (name, value) {
-        (b"ident", Value::Set) | (b"working-tree-encoding", Value::Set) => true,
+        (b"ident" | b"working-tree-encoding", Value::Set) => true,
         (b"eol", Value::Text(text)) => **text == *b"crlf",
         (b"working-tree-encoding", Value::Text(text)) => !text.is_empty(),
         _ => false,

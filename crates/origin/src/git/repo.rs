@@ -9,6 +9,7 @@ use bytes::Bytes;
 use modkeep_egress::Egress;
 use modkeep_module::ModuleVersion;
 use modkeep_store::{Clock, Workspace};
+use url::Url;
 
 use crate::error::Error;
 use crate::git::cache::OBJECT_BYTES_MAX;
@@ -66,6 +67,11 @@ impl GitRepository {
         let Some(commit) = ObjectId::from_hex(commit) else { return };
         let (desk, dir, version) = (self.desk.clone(), dir.to_owned(), version.clone());
         let _ = self.desk.blocking(move || Ok(desk.packed.add(commit, &dir, &version))).await;
+    }
+
+    /// Where the repository really answers, once it was asked, if a redirect led elsewhere.
+    pub(crate) fn moved_to(&self) -> Option<Url> {
+        self.desk.wire.moved_to()
     }
 
     async fn refs_of(&self, scope: Scope) -> Result<Arc<Refs>, Error> {

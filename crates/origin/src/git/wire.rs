@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use modkeep_egress::{Egress, Encoding, Limits};
 use tokio::sync::OnceCell;
+use url::Url;
 
 use crate::error::Error;
 use crate::place::Remote;
@@ -205,6 +206,14 @@ impl Wire {
         // What a pack holds is compressed already.
         let talk = self.post(&contact, question, ask.bytes_max, Encoding::Plain).await?;
         Fetched::begin(talk, contact.can.object_format, ask.filter.is_some()).await
+    }
+
+    /// Where the repository really answers, once it was asked, if a redirect led elsewhere.
+    pub(crate) fn moved_to(&self) -> Option<Url> {
+        let cell = Arc::clone(&self.contact.lock().unwrap_or_else(PoisonError::into_inner));
+        let base = Url::parse(cell.get()?.base.trim_end_matches('/')).ok()?;
+        let asked = self.remote.url.as_str().trim_end_matches('/');
+        (base.as_str().trim_end_matches('/') != asked).then_some(base)
     }
 
     async fn contact(&self) -> Result<Arc<Contact>, WireError> {

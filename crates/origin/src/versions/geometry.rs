@@ -47,7 +47,7 @@ impl Geometry {
     }
 
     /// What the names of its tags begin with (V-34): `sub/`, or nothing.
-    pub(super) fn tag_prefix(&self) -> String {
+    pub(crate) fn tag_prefix(&self) -> String {
         joined(&self.code_dir, "")
     }
 

@@ -19,10 +19,11 @@ use crate::ledger::{
     Visibility,
 };
 use crate::name::{FileKind, Repository, Sha256Sum};
+use crate::origins::{OriginCheck, OriginState};
 use crate::verify::Basis;
 
 /// The format that this program writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const WRITER_SETTINGS: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -48,8 +49,9 @@ impl SqliteLedger {
         let format = format_of(&connection)?;
         connection.execute_batch(WRITER_SETTINGS).map_err(failed("set up the writer"))?;
         connection.set_prepared_statement_cache_capacity(64);
-        if format.is_none() {
-            create(&connection)?;
+        match format {
+            None => create(&connection)?,
+            Some(format) => migrate(&connection, format)?,
         }
         Ok(Self { readers: Readers::new(path.to_owned(), flags), writer: Some(Writer::start(connection)?) })
     }
@@ -123,8 +125,27 @@ fn format_of(connection: &Connection) -> Result<Option<u32>, Error> {
 
 fn create(connection: &Connection) -> Result<(), Error> {
     let schema = include_str!("schema.sql");
-    let script = format!("BEGIN; {schema} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;");
+    let later = MIGRATIONS.concat();
+    let script = format!("BEGIN; {schema} {later} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;");
     connection.execute_batch(&script).map_err(failed("create"))
+}
+
+/// What each format adds to the one before: the first line makes format 2 of format 1. A new ledger goes the same way, so
+/// that both are the same.
+const MIGRATIONS: [&str; 1] = [include_str!("format_2.sql")];
+
+/// Brings an older ledger to today's format, each step in a transaction of its own (R29).
+fn migrate(connection: &Connection, found: u32) -> Result<(), Error> {
+    for (format, script) in (2..).zip(MIGRATIONS) {
+        if format > found {
+            let step = format!(
+                "BEGIN IMMEDIATE; {script} UPDATE meta SET value = '{format}' WHERE key = 'format'; COMMIT;"
+            );
+            connection.execute_batch(&step).map_err(failed("migrate"))?;
+            tracing::info!(event = "start", format, "the ledger has a new format");
+        }
+    }
+    Ok(())
 }
 
 const VERSION_COLUMNS: &str = "v.id, m.path, v.version, v.private, v.info_size, v.info_sha256, v.info_bad, v.mod_size, \
@@ -411,6 +432,41 @@ fn question_key(question: &Question) -> (i64, &str) {
     }
 }
 
+/// One check's part of a transaction; gives it back where its state is news.
+fn note_origin(
+    connection: &Connection,
+    repository: &Repository,
+    check: OriginCheck,
+) -> Result<Option<OriginCheck>, Error> {
+    let sql = "SELECT v.id, o.state FROM repositories r JOIN modules m ON m.repository = r.id \
+        JOIN versions v ON v.module = m.id LEFT JOIN origins o ON o.version = v.id \
+        WHERE r.name = ?1 AND m.path = ?2 AND v.version = ?3";
+    let (module, version) = (check.version.path().as_str(), check.version.version().as_str());
+    let read = |row: &Row<'_>| Ok((get::<i64>(row, 0)?, get::<Option<String>>(row, 1)?));
+    let found = one(connection, sql, params![repository.as_str(), module, version], read)?;
+    let Some((id, before)) = found else { return Ok(None) };
+    let sql = "INSERT INTO origins (version, state, checked_at, since, detail) VALUES (?1, ?2, ?3, ?4, ?5) \
+        ON CONFLICT (version) DO UPDATE SET \
+        since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END, \
+        state = excluded.state, checked_at = excluded.checked_at, detail = excluded.detail";
+    let (checked_at, since) = (to_micros(check.checked_at), to_micros(check.since));
+    execute(connection, sql, params![id, check.state.word(), checked_at, since, check.detail])?;
+    let is_news = before.map_or(check.state != OriginState::Stands, |before| before != check.state.word());
+    Ok(is_news.then_some(check))
+}
+
+fn origin_check(row: &Row<'_>) -> Result<OriginCheck, Error> {
+    let state: String = get(row, 2)?;
+    let version = ModuleVersion::new(module_at(row, 0)?, version_at(row, 1)?);
+    Ok(OriginCheck {
+        version: version.map_err(|error| damaged(error.to_string()))?,
+        state: OriginState::parse(&state).ok_or_else(|| damaged(format!("unknown state {state:?}")))?,
+        checked_at: from_micros(get(row, 3)?),
+        since: from_micros(get(row, 4)?),
+        detail: get(row, 5)?,
+    })
+}
+
 impl Ledger for SqliteLedger {
     fn record(&self, versions: Vec<NewVersion>) -> Vec<Result<VersionRecord, Error>> {
         let count = versions.len();
@@ -518,6 +574,31 @@ impl Ledger for SqliteLedger {
             }
             Ok(())
         })
+    }
+
+    fn note_origins(
+        &self,
+        repository: &Repository,
+        checks: Vec<OriginCheck>,
+    ) -> Result<Vec<OriginCheck>, Error> {
+        let repository = repository.clone();
+        self.write(move |connection| {
+            let noted = checks.into_iter().map(|check| note_origin(connection, &repository, check));
+            noted.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn origin_checks(
+        &self,
+        repository: &Repository,
+        module: Option<&ModulePath>,
+    ) -> Result<Vec<OriginCheck>, Error> {
+        let sql = "SELECT m.path, v.version, o.state, o.checked_at, o.since, o.detail FROM origins o \
+            JOIN versions v ON v.id = o.version JOIN modules m ON m.id = v.module \
+            JOIN repositories r ON r.id = m.repository \
+            WHERE r.name = ?1 AND (?2 IS NULL OR m.path = ?2) ORDER BY m.path, v.id";
+        let arguments = params![repository.as_str(), module.map(ModulePath::as_str)];
+        self.readers.run(|connection| rows(connection, sql, arguments, origin_check))
     }
 
     fn quarantined(&self) -> Result<Vec<Quarantined>, Error> {

@@ -10,6 +10,7 @@ use crate::disk::{Disk, Lock, RealDisk};
 use crate::error::Error;
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::name::FileKind;
+use crate::origins::Broken;
 use crate::store::{Checked, Config, Inner, STRIPES, Store};
 use crate::workspace::Workspaces;
 
@@ -102,12 +103,15 @@ impl Store {
         lock: Option<std::fs::File>,
     ) -> Self {
         let workspaces = Arc::new(Workspaces::below(room.root()));
+        // A courtesy to clients: a ledger in trouble says so where it matters.
+        let broken = Broken::read(ledger.as_ref()).unwrap_or_default();
         Self(Arc::new(Inner {
             blobs,
             ledger,
             clock,
             room,
             workspaces,
+            broken,
             checked: Mutex::new(Checked::default()),
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: std::hash::RandomState::new(),

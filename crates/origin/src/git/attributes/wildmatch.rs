@@ -48,16 +48,14 @@ impl Wildmatch {
                 }
                 b'?' => tokens.push(Token::OneOf(Box::new(Set::any(mode)))),
                 b'*' => at = stars(pattern, at, mode, &mut tokens),
-                b'[' => match Set::parse(pattern, at, mode) {
-                    Some((set, end)) => {
-                        tokens.push(Token::OneOf(Box::new(set)));
-                        at = end;
-                    }
-                    None => {
+                b'[' => {
+                    let Some((set, end)) = Set::parse(pattern, at, mode) else {
                         tokens.push(Token::Never);
                         break;
-                    }
-                },
+                    };
+                    tokens.push(Token::OneOf(Box::new(set)));
+                    at = end;
+                }
                 byte => tokens.push(Token::Byte(byte)),
             }
         }

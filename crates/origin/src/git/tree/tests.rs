@@ -79,7 +79,7 @@ fn names() -> impl Strategy<Value = &'static str> {
 
 fn directories() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["x", "y", "z.d", "xy", "X"]);
-    prop::collection::vec(name, 0..4).prop_map(|names| names.iter().map(|name| format!("{name}/")).collect())
+    prop::collection::vec(name, 0..4).prop_map(|names| names.iter().flat_map(|name| [name, "/"]).collect())
 }
 
 fn contents() -> impl Strategy<Value = Vec<u8>> {

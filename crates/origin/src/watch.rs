@@ -1,0 +1,216 @@
+//! What became of the versions that are served here: one question for the refs of a repository tells it of all of them.
+//!
+//! The `.info` of a version says which commit and which tag it was made of, whoever made it (`Origin` with `Hash` and
+//! `Ref`). What is found is noted in the store; nothing that is stored ever changes for it (R3, C21).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use modkeep_module::info::Origin as Recorded;
+use modkeep_module::{Info, ModulePath, ModuleVersion};
+use modkeep_store::{FileKind, OriginCheck, OriginState, Repository as Where, Store};
+
+use crate::error::Error;
+use crate::origin::{Answerer, Origin};
+use crate::place::RepositoryPlace;
+use crate::repositories::Opened;
+use crate::repository::{Refs, Scope};
+use crate::versions::Geometry;
+
+/// No two repositories are asked within this time, whatever their number.
+const PACE: Duration = Duration::from_secs(60);
+/// How many modules are read from the ledger at once.
+const MODULES_AT_ONCE: u32 = 256;
+/// How much is said about one finding.
+const DETAIL_BYTES_MAX: usize = 256;
+/// The longest `.info` that the store holds, in bytes.
+const INFO_MAX: u64 = 64 * 1024;
+
+/// Is told of each finding that is news. Must not block.
+pub type Tell = Arc<dyn Fn(&OriginCheck) + Send + Sync>;
+
+/// Looks at origins. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    origin: Origin,
+    store: Store,
+    tell: Tell,
+}
+
+/// What the origin of a module says of all its versions at once.
+enum Said {
+    /// These are its refs now.
+    Refs { place: RepositoryPlace, refs: Arc<Refs>, moved_to: Option<String> },
+    /// All of them are in this state.
+    All(OriginState, String),
+    /// Its versions come from somebody's proxy: there are no tags to look at.
+    Nothing,
+}
+
+impl Watch {
+    /// A watch over what is in the store.
+    pub fn new(origin: Origin, store: Store, tell: Tell) -> Self {
+        Self { origin, store, tell }
+    }
+
+    /// Looks at the origin of a module, and notes what became of its stored versions. One request where the refs of the
+    /// repository are not fresh, none where they are.
+    ///
+    /// Trouble at the origin is no finding: it comes back as the error, and what was known stays.
+    pub async fn look(&self, module: &ModulePath) -> Result<Vec<OriginCheck>, Error> {
+        let stored = self.store.versions(&Where::main(), module).await.map_err(Error::Store)?;
+        let said = self.ask(module).await?;
+        let now = self.store.clock().now();
+        let mut checks = Vec::new();
+        for record in stored {
+            let Ok(version) = ModuleVersion::new(module.clone(), record.version.clone()) else { continue };
+            let recorded = self.recorded(&version).await;
+            let Some((state, detail)) = state(&said, &version, recorded.as_ref()) else { continue };
+            checks.push(OriginCheck { version, state, checked_at: now, since: now, detail: cut(detail) });
+        }
+        for news in self.store.note_origins(checks.clone()).await.map_err(Error::Store)? {
+            (self.tell)(&news);
+        }
+        Ok(checks)
+    }
+
+    /// Looks at every module whose last look is older than `every`, one repository a minute at most and none at the
+    /// start, for ever. Cancel safe: dropped, it ends.
+    pub async fn run(&self, every: Duration) {
+        loop {
+            tokio::time::sleep(PACE).await;
+            if let Err(error) = self.round(every).await {
+                tracing::warn!(event = "watch", %error, "the origins cannot be watched now");
+            }
+        }
+    }
+
+    /// Once through all modules.
+    async fn round(&self, every: Duration) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let modules = self.store.modules(&Where::main(), after.as_deref(), MODULES_AT_ONCE).await;
+            let modules = modules.map_err(Error::Store)?;
+            let Some(last) = modules.last() else { return Ok(()) };
+            after = Some(last.as_str().to_owned());
+            for module in modules {
+                if self.is_due(&module, every).await? {
+                    if let Err(error) = self.look(&module).await {
+                        tracing::debug!(event = "watch", %module, %error, "no look at the origin");
+                    }
+                    tokio::time::sleep(PACE).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the module was never looked at, or long ago. A version that has just come was just seen at its origin.
+    async fn is_due(&self, module: &ModulePath, every: Duration) -> Result<bool, Error> {
+        let known = self.store.origin_checks(Some(module)).await.map_err(Error::Store)?;
+        let stored = self.store.versions(&Where::main(), module).await.map_err(Error::Store)?;
+        let looks = known.iter().map(|check| check.checked_at);
+        let newest = looks.max().or_else(|| stored.iter().map(|record| record.first_seen).max());
+        Ok(newest.is_some_and(|newest| self.is_older(newest, every)))
+    }
+
+    fn is_older(&self, than: SystemTime, every: Duration) -> bool {
+        self.store.clock().now().duration_since(than).is_ok_and(|age| age >= every)
+    }
+
+    async fn ask(&self, module: &ModulePath) -> Result<Said, Error> {
+        match self.refs_of(module).await {
+            Err(Error::Login { reason, .. }) => Ok(Said::All(OriginState::Login, reason)),
+            Err(Error::NoModule { reason }) => Ok(Said::All(OriginState::RepoGone, reason)),
+            asked => asked,
+        }
+    }
+
+    async fn refs_of(&self, module: &ModulePath) -> Result<Said, Error> {
+        let (place, opened) = match self.origin.answerer(module).await? {
+            Answerer::Proxy(_) => return Ok(Said::Nothing),
+            Answerer::Repository { place, opened } => (place, opened),
+        };
+        let refs = self.origin.heard(&opened, opened.repository().refs(Scope::Tags).await)?;
+        let moved_to = match opened.as_ref() {
+            Opened::Mixed(mixed) => mixed.here().moved_to().map(|url| url.to_string()),
+            Opened::Program(_) => None,
+        };
+        Ok(Said::Refs { place, refs, moved_to })
+    }
+
+    /// What the stored `.info` says of the version's origin. One that cannot be read is the store's trouble, told to
+    /// whoever asks for it.
+    async fn recorded(&self, version: &ModuleVersion) -> Option<Recorded> {
+        let stored = self.store.open_file(&Where::main(), version, FileKind::Info).await.ok()??;
+        let read = tokio::task::spawn_blocking(move || {
+            use std::io::Read as _;
+            let mut bytes = Vec::new();
+            stored.file.take(INFO_MAX).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let bytes = read.await.ok()?.ok()?;
+        Info::parse(&bytes).ok()?.origin().cloned()
+    }
+}
+
+/// What became of one version; `None` where that cannot be told.
+fn state(said: &Said, version: &ModuleVersion, recorded: Option<&Recorded>) -> Option<(OriginState, String)> {
+    let (place, refs, moved_to) = match said {
+        Said::Nothing => return None,
+        Said::All(state, why) => return Some((*state, why.clone())),
+        Said::Refs { place, refs, moved_to } => (place, refs, moved_to),
+    };
+    let tag = tag_state(refs, place, version, recorded);
+    if tag.as_ref().is_some_and(|(state, _)| *state != OriginState::Stands) {
+        return tag;
+    }
+    let known = recorded.map(|recorded| recorded.url.as_str()).filter(|url| !url.is_empty());
+    if known.is_some_and(|known| !is_same(known, &place.url)) {
+        return Some((OriginState::RepoMoved, format!("now at {}", place.url)));
+    }
+    if let Some(moved_to) = moved_to {
+        return Some((OriginState::RepoMoved, format!("redirected to {moved_to}")));
+    }
+    tag
+}
+
+/// What its tag says now. A commit without a tag stands as long as its repository answers: whether it is still part of
+/// its history, refs do not tell.
+fn tag_state(
+    refs: &Refs,
+    place: &RepositoryPlace,
+    version: &ModuleVersion,
+    recorded: Option<&Recorded>,
+) -> Option<(OriginState, String)> {
+    let stands = Some((OriginState::Stands, String::new()));
+    if version.version().is_pseudo() {
+        return stands;
+    }
+    let named = recorded.map(|recorded| recorded.reference.as_str());
+    let name = match named.filter(|name| name.starts_with("refs/tags/")) {
+        Some(name) => name.to_owned(),
+        None => {
+            let geometry = Geometry::of(version.path(), place).ok()?;
+            let bare = version.version().as_str().trim_end_matches("+incompatible");
+            format!("refs/tags/{}{bare}", geometry.tag_prefix())
+        }
+    };
+    let Some(id) = refs.tags.get(name.as_str()) else {
+        return Some((OriginState::TagGone, format!("{name} is gone")));
+    };
+    let was = recorded.map_or("", |recorded| recorded.hash.as_str());
+    if was.is_empty() || id.is_empty() || **id == *was {
+        return stands;
+    }
+    Some((OriginState::TagMoved, format!("{name} names {id} now, and named {was}")))
+}
+
+/// Whether two URLs mean the same repository: in any case, with or without `.git` and a slash.
+fn is_same(one: &str, other: &str) -> bool {
+    let bare = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
+    bare(one) == bare(other)
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    text
+}
