@@ -46,7 +46,7 @@ struct Open {
 /// An open repository.
 pub(crate) enum Opened {
     /// git over HTTP in this process, with the git program behind it.
-    Mixed(Mixed),
+    Mixed(Box<Mixed>),
     /// Everything else.
     Program(Box<dyn Repository>),
 }
@@ -54,7 +54,7 @@ pub(crate) enum Opened {
 impl Opened {
     pub(crate) fn repository(&self) -> &dyn Repository {
         match self {
-            Self::Mixed(mixed) => mixed,
+            Self::Mixed(mixed) => mixed.as_ref(),
             Self::Program(repository) => repository.as_ref(),
         }
     }
@@ -112,7 +112,7 @@ impl Repositories {
             refs_lifetime: self.refs_lifetime,
             zips: Some(self.zips()),
         });
-        Ok(Opened::Mixed(Mixed::new(git, self.programs.clone(), remote, workspace)))
+        Ok(Opened::Mixed(Box::new(Mixed::new(git, self.programs.clone(), remote, workspace))))
     }
 
     /// The zips that are stored: files in them need not be fetched again.

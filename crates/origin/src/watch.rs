@@ -18,7 +18,7 @@ use crate::repository::{Refs, Scope};
 use crate::versions::Geometry;
 
 /// No two repositories are asked within this time, whatever their number.
-const PACE: Duration = Duration::from_secs(60);
+const PACE: Duration = Duration::from_mins(1);
 /// How many modules are read from the ledger at once.
 const MODULES_AT_ONCE: u32 = 256;
 /// How much is said about one finding.
@@ -186,13 +186,12 @@ fn tag_state(
         return stands;
     }
     let named = recorded.map(|recorded| recorded.reference.as_str());
-    let name = match named.filter(|name| name.starts_with("refs/tags/")) {
-        Some(name) => name.to_owned(),
-        None => {
-            let geometry = Geometry::of(version.path(), place).ok()?;
-            let bare = version.version().as_str().trim_end_matches("+incompatible");
-            format!("refs/tags/{}{bare}", geometry.tag_prefix())
-        }
+    let name = if let Some(name) = named.filter(|name| name.starts_with("refs/tags/")) {
+        name.to_owned()
+    } else {
+        let geometry = Geometry::of(version.path(), place).ok()?;
+        let bare = version.version().as_str().trim_end_matches("+incompatible");
+        format!("refs/tags/{}{bare}", geometry.tag_prefix())
     };
     let Some(id) = refs.tags.get(name.as_str()) else {
         return Some((OriginState::TagGone, format!("{name} is gone")));

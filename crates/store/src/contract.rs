@@ -15,6 +15,7 @@ use crate::ledger::{
     Quarantined, Question, StoredAnswer, SumFacts, Visibility,
 };
 use crate::name::{BlobName, FileKind, Repository, Sha256Sum};
+use crate::origins::{OriginCheck, OriginState};
 use crate::verify::{Basis, FirstSight};
 
 /// Checks an empty ledger.
@@ -32,6 +33,7 @@ pub fn ledger(ledger: &dyn Ledger) {
     private_versions_stay_private(ledger);
     repositories_are_apart(ledger);
     damaged_files_are_marked_and_repaired(ledger);
+    looks_at_origins_are_kept(ledger);
     answers_replace_each_other(ledger);
     queries_are_bounded(ledger);
     heads_are_compared_and_set(ledger);
@@ -225,6 +227,31 @@ fn damaged_files_are_marked_and_repaired(ledger: &dyn Ledger) {
     assert!(matches!(record(ledger, reencoded), Err(Error::Conflict { .. })), "only the same bytes repair");
     assert_eq!(record(ledger, with_zip("example.com/rot", "v1.0.0", 6)).unwrap(), ours, "repaired");
     assert_eq!(ledger.counts().unwrap().quarantined, 1);
+}
+
+fn looks_at_origins_are_kept(ledger: &dyn Ledger) {
+    let main = Repository::main();
+    let of = version("example.com/watched", "v1.0.0");
+    record(ledger, with_zip("example.com/watched", "v1.0.0", 9)).unwrap();
+    let look = |state, seconds| OriginCheck {
+        version: of.clone(),
+        state,
+        checked_at: at(seconds),
+        since: at(seconds),
+        detail: format!("at {seconds}"),
+    };
+    let note = |check: OriginCheck| ledger.note_origins(&main, vec![check]).unwrap().len();
+    let known = || ledger.origin_checks(&main, Some(of.path())).unwrap();
+    assert_eq!(note(look(OriginState::Stands, 1)), 0, "nothing to tell of what stands at first sight");
+    assert_eq!(note(look(OriginState::TagGone, 2)), 1);
+    assert_eq!(note(look(OriginState::TagGone, 3)), 0, "the same again is no news");
+    assert_eq!(known(), [OriginCheck { since: at(2), ..look(OriginState::TagGone, 3) }]);
+    assert_eq!(note(look(OriginState::Stands, 4)), 1, "it came back");
+    assert_eq!(known(), [look(OriginState::Stands, 4)]);
+    let stranger =
+        OriginCheck { version: version("example.com/nobody", "v1.0.0"), ..look(OriginState::Login, 5) };
+    assert_eq!(note(stranger), 0);
+    assert_eq!(ledger.origin_checks(&main, None).unwrap().len(), 1);
 }
 
 fn answers_replace_each_other(ledger: &dyn Ledger) {

@@ -132,8 +132,8 @@ impl Store {
         let inner = Arc::clone(self.inner());
         blocking(move || {
             inner.room().admit(0)?;
-            let news = inner.watched(inner.ledger.note_origins(&Repository::main(), checks.clone()))?;
-            inner.broken.note(&checks);
+            let news = inner.watched(inner.ledger.note_origins(&Repository::main(), checks))?;
+            inner.broken.note(&news);
             Ok(news)
         })
         .await

@@ -4,11 +4,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use modkeep_module::H1;
+use modkeep_module::{H1, ModuleVersion};
 use modkeep_store::{
-    Basis, BlobName, Error, EvidenceKind, FetchedInfo, FetchedMod, FileKind, MinFree, Parts, Question,
-    Repository, Store, StoredAnswer, SystemClock, UnfitInfo, Verified,
+    Basis, BlobName, Error, EvidenceKind, FetchedInfo, FetchedMod, FileKind, MinFree, OriginCheck,
+    OriginState, Parts, Question, Repository, Store, StoredAnswer, SystemClock, UnfitInfo, Verified,
 };
 use support::*;
 
@@ -305,14 +306,64 @@ fn a_newer_format_is_refused_untouched() {
     let ledger = folder.path().join("ledger.sqlite");
     let connection = rusqlite::Connection::open(&ledger).unwrap();
     connection
-        .execute_batch("UPDATE meta SET value = '2' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
+        .execute_batch("UPDATE meta SET value = '3' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
         .unwrap();
     drop(connection);
     let before = std::fs::read(&ledger).unwrap();
     let outcome = Store::open(config(folder.path()), Arc::new(SystemClock));
-    assert!(matches!(outcome, Err(Error::NewerFormat { found: 2, known: 1 })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::NewerFormat { found: 3, known: 2 })), "{outcome:?}");
     assert!(matches!(Store::open_read_only(config(folder.path())), Err(Error::NewerFormat { .. })));
     assert_eq!(std::fs::read(&ledger).unwrap(), before);
+}
+
+#[tokio::test]
+async fn format_1_becomes_format_2_and_keeps_everything() {
+    let folder = new_folder();
+    let which = version("example.com/old", "v1.0.0");
+    let store = open(folder.path());
+    store.commit(&Repository::main(), &which, small_parts(&which)).await.unwrap();
+    let before = store.version(&Repository::main(), &which).await.unwrap();
+    drop(store);
+    let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+    connection
+        .execute_batch("DROP TABLE origins; UPDATE meta SET value = '1' WHERE key = 'format';")
+        .unwrap();
+    drop(connection);
+
+    // Who only reads finds the old format and reads it.
+    let reader = Store::open_read_only(config(folder.path())).unwrap();
+    assert_eq!(reader.version(&Repository::main(), &which).await.unwrap(), before);
+    drop(reader);
+    let store = open(folder.path());
+    assert_eq!(store.version(&Repository::main(), &which).await.unwrap(), before);
+    assert_eq!(store.origin_checks(None).await.unwrap(), []);
+    store.note_origins(vec![check(&which, OriginState::TagGone)]).await.unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).broken(&which), Some(OriginState::TagGone));
+}
+
+fn check(version: &ModuleVersion, state: OriginState) -> OriginCheck {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    OriginCheck { version: version.clone(), state, checked_at: at, since: at, detail: "so".to_owned() }
+}
+
+#[tokio::test]
+async fn a_file_tells_what_became_of_its_version_and_stays_what_it_was() {
+    let folder = new_folder();
+    let (store, which) = (open(folder.path()), version("example.com/m", "v1.0.0"));
+    let unknown = version("example.com/unknown", "v1.0.0");
+    store.commit(&Repository::main(), &which, small_parts(&which)).await.unwrap();
+    let told = async |checks: &[OriginCheck]| store.note_origins(checks.to_vec()).await.unwrap().len();
+    let file =
+        async || store.open_file(&Repository::main(), &which, FileKind::Mod).await.unwrap().unwrap().origin;
+    assert_eq!((told(&[check(&which, OriginState::Stands)]).await, file().await), (0, None));
+    let moved = [check(&which, OriginState::TagMoved), check(&unknown, OriginState::TagMoved)];
+    assert_eq!((told(&moved).await, file().await), (1, Some(OriginState::TagMoved)));
+    assert_eq!(told(&moved).await, 0, "the same again is no news");
+    assert_eq!(store.broken(&unknown), None, "what is not stored here is nobody's business");
+    let counted: Vec<_> = store.broken_counts().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [(OriginState::TagMoved, 1)]);
+    assert_eq!((told(&[check(&which, OriginState::Stands)]).await, file().await), (1, None));
 }
 
 #[tokio::test]
