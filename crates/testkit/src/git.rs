@@ -214,6 +214,18 @@ impl GitServer {
             .with("GOVCS", "*:all")
     }
 
+    /// The same for modkeep: the value of `MODKEEP_ORIGIN_REWRITE`, one rule for each host that has a repository here.
+    ///
+    /// # Panics
+    /// When the folder cannot be read.
+    pub fn rewrites(&self) -> String {
+        let entries = std::fs::read_dir(self.folder()).expect("our own folder");
+        let hosts = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let rule =
+            |host: String| format!(r#"{{ prefix = "https://{host}/", url = "{}/{host}/" }}"#, self.url());
+        format!("[{}]", hosts.map(rule).collect::<Vec<_>>().join(", "))
+    }
+
     /// Where the bare repositories stand.
     pub fn folder(&self) -> &Path {
         &self.shared.folder

@@ -80,10 +80,9 @@ impl Bench {
 
     /// A modkeep that knows nothing.
     pub(crate) fn modkeep(&self) -> (Setup, Program) {
-        let rewrite = format!(r#"[{{ prefix = "https://", url = "{}/" }}]"#, self.server.url());
         let setup = Setup::new(MODKEEP)
             .with("MODKEEP_ORIGIN_UPSTREAM", "direct")
-            .with("MODKEEP_ORIGIN_REWRITE", &rewrite)
+            .with("MODKEEP_ORIGIN_REWRITE", &self.server.rewrites())
             .with("MODKEEP_ORIGIN_LIST_TTL", &format!("{}s", LIST_TTL.as_secs()))
             .with("MODKEEP_ORIGIN_PACE", "1000/s")
             .with("MODKEEP_VERIFY_LOG", "off");

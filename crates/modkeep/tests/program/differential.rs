@@ -17,13 +17,12 @@ use crate::MODKEEP;
 
 /// modkeep in front of these servers: every https repository is asked of `server`, every page of `pages`.
 fn direct(server: &GitServer, pages: &Pages) -> (Setup, Program) {
-    let rewrite = format!(r#"[{{ prefix = "https://", url = "{}/" }}]"#, server.url());
     let words = pages.resolving();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let setup = Setup::new(MODKEEP)
         .through(&words)
         .with("MODKEEP_ORIGIN_UPSTREAM", "direct")
-        .with("MODKEEP_ORIGIN_REWRITE", &rewrite)
+        .with("MODKEEP_ORIGIN_REWRITE", &server.rewrites())
         .with("MODKEEP_VERIFY_LOG", "off")
         .with("MODKEEP_ORIGIN_PACE", "1000/s")
         .with("HTTPS_PROXY", &pages.proxy())

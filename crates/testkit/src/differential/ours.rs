@@ -83,12 +83,23 @@ fn get(url: &str, path: &str) -> Result<Answer, Refused> {
     let answer = crate::get(url);
     match answer.status {
         200 => Ok(answer),
-        404 | 410 => Err(Refused { trouble: Some(false), ..refused(path, &answer.text()) }),
+        404 | 410 => Err(Refused { trouble: Some(false), text: sentence(path, &answer) }),
         status => {
-            let text = format!("{status} {}", refused(path, &answer.text()).text);
+            let text = format!("{status} {}", sentence(path, &answer));
             Err(Refused { trouble: Some(true), text })
         }
     }
+}
+
+/// The first line without the code in brackets at its end, which is ours alone.
+fn sentence(path: &str, answer: &Answer) -> String {
+    let mut text = refused(path, &answer.text()).text;
+    if text.ends_with(']')
+        && let Some(code) = text.rfind(" [")
+    {
+        text.truncate(code);
+    }
+    text
 }
 
 fn escape(path: &str) -> String {
