@@ -33,8 +33,8 @@ pub fn compare(go: &Answers, ours: &Answers) -> Vec<Difference> {
             (Ok(theirs), Some(Err(ours))) => {
                 found.push(difference(&question, "list", theirs.join(" "), &ours.text));
             }
-            // The go command told why there is no latest; the list of a proxy may be empty all the same.
-            (Err(_), Some(Ok(ours))) if ours.is_empty() => {}
+            // The go command told why there is no latest, and shows no list then; only this one means an empty list.
+            (Err(theirs), Some(Ok(ours))) if ours.is_empty() || !theirs.text.starts_with("no matching") => {}
             (Err(theirs), Some(Ok(ours))) => {
                 found.push(difference(&question, "list", &theirs.text, ours.join(" ")))
             }
@@ -70,11 +70,14 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
     }
 }
 
-/// The origin, without `Ref` where a commit was asked for: whether the go command names a ref then depends on what it
-/// happened to have fetched before.
+/// The origin, without `Ref` where a commit was asked for, by its id, in a pseudo-version or as HEAD: whether the go
+/// command names a ref then depends on what it happened to have fetched before.
 fn origin_of(question: &Question, known: &Known) -> BTreeMap<String, String> {
-    let hex = question.query.len() >= 7 && question.query.chars().all(|c| c.is_ascii_hexdigit());
-    let kept = known.origin.iter().filter(|(name, _)| !hex || *name != "Ref");
+    let query = question.query.as_str();
+    let hex = query.len() >= 7 && query.chars().all(|c| c.is_ascii_hexdigit());
+    let pseudo = modkeep_module::Version::parse(query).is_ok_and(|version| version.is_pseudo());
+    let unsure = hex || pseudo || query == "HEAD";
+    let kept = known.origin.iter().filter(|(name, _)| !unsure || *name != "Ref");
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
