@@ -15,10 +15,10 @@ pub fn compare(go: &Answers, ours: &Answers) -> Vec<Difference> {
             (Ok(theirs), Some(Ok(ours))) => known(question, theirs, ours, &mut found),
             (Err(theirs), Some(Err(ours))) => refusals(question, "error", theirs, ours, &mut found),
             (Ok(theirs), Some(Err(ours))) => {
-                found.push(difference(question, "found", &theirs.version, &ours.text))
+                found.push(difference(question, "found", &theirs.version, &ours.text));
             }
             (Err(theirs), Some(Ok(ours))) => {
-                found.push(difference(question, "found", &theirs.text, &ours.version))
+                found.push(difference(question, "found", &theirs.text, &ours.version));
             }
         }
     }
@@ -36,7 +36,7 @@ pub fn compare(go: &Answers, ours: &Answers) -> Vec<Difference> {
             // The go command told why there is no latest, and shows no list then; only this one means an empty list.
             (Err(theirs), Some(Ok(ours))) if ours.is_empty() || !theirs.text.starts_with("no matching") => {}
             (Err(theirs), Some(Ok(ours))) => {
-                found.push(difference(&question, "list", &theirs.text, ours.join(" ")))
+                found.push(difference(&question, "list", &theirs.text, ours.join(" ")));
             }
             (Err(theirs), Some(Err(ours))) => class(&question, "list", theirs, ours, &mut found),
         }

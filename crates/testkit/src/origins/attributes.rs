@@ -2,6 +2,7 @@
 
 use super::{Sample, go_mod};
 
+#[expect(clippy::too_many_lines, reason = "a table is as long as it is")]
 pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample::new("eol", "Z-10 Z-11: line ends", |r| {

@@ -2,6 +2,7 @@
 
 use super::{Sample, go_mod};
 
+#[expect(clippy::too_many_lines, reason = "a table is as long as it is")]
 pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample::new("incompatible", "V-40 V-43 V-56: majors without go.mod", |r| {

@@ -3,6 +3,7 @@
 use super::{Sample, go_mod};
 use crate::git::GitRepo;
 
+#[expect(clippy::too_many_lines, reason = "a table is as long as it is")]
 pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample::new("plain", "V-40 V-50 V-52 V-60", |r| {

@@ -3,6 +3,7 @@
 use super::{Sample, go_mod};
 use crate::git::GitRepo;
 
+#[expect(clippy::too_many_lines, reason = "a table is as long as it is")]
 pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample::at("vanity.example/fish", "V-10 V-17", |r| vanity(r, "vanity.example/fish"))
@@ -49,7 +50,7 @@ pub(super) fn all() -> Vec<Sample> {
                 ],
             ),
         Sample::at("vanity.example/bzr", "V-20: a system that nobody knows", |r| {
-            vanity(r, "vanity.example/bzr")
+            vanity(r, "vanity.example/bzr");
         })
         .placed("github.com/w/vanitybzr")
         .import("vanity.example/bzr", &["vanity.example/bzr bzr https://github.com/w/vanitybzr"]),
@@ -93,7 +94,7 @@ pub(super) fn all() -> Vec<Sample> {
         })
         .placed("code.example/deep/er/thing"),
         Sample::at("bitbucket.org/ann/fish", "V-1: another host of the table", |r| {
-            vanity(r, "bitbucket.org/ann/fish")
+            vanity(r, "bitbucket.org/ann/fish");
         }),
     ]
 }

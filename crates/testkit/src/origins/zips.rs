@@ -15,6 +15,7 @@ const VENDORED: [&str; 8] = [
     "a/vendor/b/vendor/c/d.go",
 ];
 
+#[expect(clippy::too_many_lines, reason = "a table is as long as it is")]
 pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample::new("vendored", "section 5.1: every go line", |r| {
