@@ -135,8 +135,8 @@ impl Earlier {
         let mut contents = Vec::new();
         let reader = entry.reader();
         match method {
-            CompressionMethod::Store => reader.take(FILE_BYTES_MAX).read_to_end(&mut contents)?,
-            CompressionMethod::Deflate => {
+            CompressionMethod::STORE => reader.take(FILE_BYTES_MAX).read_to_end(&mut contents)?,
+            CompressionMethod::DEFLATE => {
                 DeflateDecoder::new(reader).take(FILE_BYTES_MAX).read_to_end(&mut contents)?
             }
             _ => return Err(io::ErrorKind::Unsupported.into()),

@@ -247,7 +247,9 @@ impl Desk {
         let needs: HashSet<Need> = whole.iter().map(|pending| pending.need.clone()).collect();
         let outcome = self.whole(needs.iter()).await;
         match outcome {
-            Err(Error::Malformed { .. } | Error::Trouble { .. }) if needs.len() > 1 => {
+            Err(Error::Malformed { .. } | Error::Trouble { .. } | Error::NeedsGit { .. })
+                if needs.len() > 1 =>
+            {
                 let mut rest = whole;
                 for need in &needs {
                     let outcome = self.whole([need].into_iter()).await;
@@ -286,7 +288,7 @@ impl Desk {
                 }
                 Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => {
-                    tracing::debug!(host = %self.host, %error, "the difference does not do; fetching all")
+                    tracing::debug!(host = %self.host, %error, "the difference does not do; fetching all");
                 }
             }
         }
@@ -628,6 +630,10 @@ pub(crate) fn wire_error(host: &str, error: WireError) -> Error {
     match error {
         WireError::NotV2 => {
             Error::NeedsGit { what: "the server does not speak version 2 of its protocol".to_owned() }
+        }
+        // Some servers give only what refs name, and the program asks by names.
+        WireError::WantRefused { text } => {
+            Error::NeedsGit { what: format!("the server gives nothing by its id: {text}") }
         }
         WireError::Other(error) => error,
         error => Error::Trouble { host: host.to_owned(), reason: error.to_string() },

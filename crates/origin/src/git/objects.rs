@@ -306,3 +306,45 @@ impl ObjectSource for Objects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::object::id_of;
+
+    /// Trees of one line each, `depth` deep, in a cache; the id of the uppermost.
+    fn tower(cache: &Cache, name: &str, depth: usize) -> ObjectId {
+        let mut id = id_of(ObjectFormat::Sha1, ObjectKind::Blob, b"").unwrap();
+        for level in 0..depth {
+            let mode = if level == 0 { "100644" } else { "40000" };
+            let tree = [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
+            id = id_of(ObjectFormat::Sha1, ObjectKind::Tree, &tree).unwrap();
+            cache.put(&id, ObjectKind::Tree, &tree);
+        }
+        id
+    }
+
+    #[test]
+    fn hostile_c27_deep_trees_are_walked_without_recursion_and_long_paths_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(folder.path()));
+        let objects = Objects { at_hand: None, cache: cache.clone(), host: "example.com".into() };
+        let root = tower(&cache, "d", 5000);
+        let (mut trees, mut paths) = (0, Vec::new());
+        objects
+            .walk(&root, |step| {
+                trees += usize::from(matches!(step, Step::Tree(..)));
+                Ok(())
+            })
+            .unwrap();
+        objects
+            .list(&root, |path, _| {
+                paths.push(path.len());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((trees, paths), (5000, vec![9999]));
+        let root = tower(&cache, &"d".repeat(250), 300);
+        assert!(matches!(objects.list(&root, |_, _| Ok(())), Err(Error::Malformed { .. })));
+    }
+}

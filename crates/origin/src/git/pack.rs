@@ -25,6 +25,7 @@ use crate::git::wire::ObjectFormat;
 
 /// What a pack may cost us (`hostile-inputs.md` part 1, C15).
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "limits end in `_max` in this house")]
 pub(crate) struct PackLimits {
     /// The most objects. Default 4,000,000: twice the largest histories known, some 300 MiB of memory.
     pub(crate) objects_max: u32,
@@ -424,7 +425,9 @@ impl Resolving<'_> {
                     }
                 }
                 let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                made.into_iter().for_each(|(at, one)| outcome[at] = Some(one));
+                for (at, one) in made {
+                    outcome[at] = Some(one);
+                }
                 Ok(())
             };
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

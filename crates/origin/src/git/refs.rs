@@ -15,8 +15,11 @@ use crate::repository::{Refs, Scope};
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     /// One question at a time; who waited finds the answer here.
-    asked: Mutex<[Option<(Instant, Arc<Refs>)>; 3]>,
+    asked: Mutex<[Option<Snapshot>; 3]>,
 }
+
+/// When, and what.
+type Snapshot = (Instant, Arc<Refs>);
 
 impl Snapshots {
     /// Refs that are younger than `lifetime` and hold at least the scope.

@@ -66,7 +66,11 @@ impl GitRepository {
     pub(crate) async fn packed(&self, commit: &str, dir: &str, version: &ModuleVersion) {
         let Some(commit) = ObjectId::from_hex(commit) else { return };
         let (desk, dir, version) = (self.desk.clone(), dir.to_owned(), version.clone());
-        let _ = self.desk.blocking(move || Ok(desk.packed.add(commit, &dir, &version))).await;
+        let add = move || {
+            desk.packed.add(commit, &dir, &version);
+            Ok(())
+        };
+        let _ = self.desk.blocking(add).await; // forgetting it costs a larger fetch
     }
 
     /// Where the repository really answers, once it was asked, if a redirect led elsewhere.
@@ -130,7 +134,7 @@ impl GitRepository {
 
     /// The tags on a commit and its ancestors (V-53).
     async fn tags_below(&self, commit: &str) -> Result<Vec<Arc<str>>, Error> {
-        let (refs, id) = (self.refs_of(Scope::Tags).await?, self.id(commit)?);
+        let (refs, id) = (self.refs_of(Scope::Tags).await?, id_of_commit(commit)?);
         if refs.tags.is_empty() {
             return Ok(Vec::new()); // no history has tags in it then
         }
@@ -158,13 +162,10 @@ impl GitRepository {
     ) -> Result<Commit, Error> {
         let unknown = || Error::unknown_revision(revision);
         let object = ObjectId::from_hex(id).ok_or_else(unknown)?;
-        let found = match self.stored_commit(object).await.map_err(|_| unknown())? {
-            Some(found) => found,
-            None => {
-                self.desk.meet(&[Need::Commit(object)]).await?;
-                self.stored_commit(object).await.map_err(|_| unknown())?.ok_or_else(unknown)?
-            }
-        };
+        if let Ok(None) = self.stored_commit(object).await {
+            self.desk.meet(&[Need::Commit(object)]).await?;
+        }
+        let time = self.stored_commit(object).await.map_err(|_| unknown())?.ok_or_else(unknown)?;
         let tags: Vec<Arc<str>> = refs
             .tags
             .iter()
@@ -173,7 +174,7 @@ impl GitRepository {
             .collect();
         let is_tag = reference.as_ref().is_some_and(|reference| reference.starts_with("refs/tags/"));
         let resolved = if is_tag { revision.into() } else { id.clone() };
-        Ok(Commit { id: id.clone(), short: id[..12].into(), time: found, resolved, tags, reference })
+        Ok(Commit { id: id.clone(), short: id[..12].into(), time, resolved, tags, reference })
     }
 
     /// The committer time of a commit that is here.
@@ -209,7 +210,7 @@ impl GitRepository {
     }
 
     async fn read_file(&self, commit: &str, path: &str) -> Result<Option<Bytes>, Error> {
-        let commit = self.id(commit)?;
+        let commit = id_of_commit(commit)?;
         let Found::File(blob) = self.find(commit, path).await? else { return Ok(None) };
         if let Some(contents) = self.contents(commit, blob).await? {
             return Ok(Some(contents));
@@ -236,7 +237,7 @@ impl GitRepository {
             wanted.iter().partition(|wanted| wanted.path.is_empty() || wanted.path.ends_with('/'));
         let mut needs = Vec::new();
         for wanted in whole {
-            let (commit, dir) = (self.id(&wanted.commit)?, wanted.path.trim_end_matches('/'));
+            let (commit, dir) = (id_of_commit(&wanted.commit)?, wanted.path.trim_end_matches('/'));
             if self.desk.at_hand(&commit, dir).is_none() {
                 needs.push(Need::Whole(commit, dir.to_owned()));
             }
@@ -247,7 +248,7 @@ impl GitRepository {
         for _ in 0..ROUNDS_MAX {
             let mut needs = Vec::new();
             for wanted in &files {
-                let commit = self.id(&wanted.commit)?;
+                let commit = id_of_commit(&wanted.commit)?;
                 match self.look(commit, &wanted.path).await? {
                     Found::Unknown(lack) => needs.push(need(lack)),
                     Found::File(blob) if !self.nearest(&commit).has(&blob) => needs.push(Need::Object(blob)),
@@ -263,7 +264,7 @@ impl GitRepository {
     }
 
     async fn open_tree(&self, commit: &str, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
-        let id = self.id(commit)?;
+        let id = id_of_commit(commit)?;
         let at_hand = match self.desk.at_hand(&id, dir) {
             Some(at_hand) => Some(at_hand),
             None => self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?,
@@ -282,13 +283,13 @@ impl GitRepository {
             .await
     }
 
-    fn id(&self, commit: &str) -> Result<ObjectId, Error> {
-        ObjectId::from_hex(commit).ok_or_else(|| Error::unknown_revision(commit))
-    }
-
     fn malformed(&self, what: &str) -> Error {
         crate::git::gather::malformed(&self.desk.host, what)
     }
+}
+
+fn id_of_commit(commit: &str) -> Result<ObjectId, Error> {
+    ObjectId::from_hex(commit).ok_or_else(|| Error::unknown_revision(commit))
 }
 
 fn need(lack: Lack) -> Need {
@@ -310,11 +311,14 @@ fn is_hex_prefix(revision: &str) -> bool {
         && revision.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// A ref's full name and what it points at.
+type Named = (Arc<str>, Arc<str>);
+
 /// The lexically smallest ref whose commit begins so (V-90 step 6).
-fn ref_of_prefix(refs: &Refs, prefix: &str) -> Result<Option<(Arc<str>, Arc<str>)>, Error> {
+fn ref_of_prefix(refs: &Refs, prefix: &str) -> Result<Option<Named>, Error> {
     let head = refs.head.iter().map(|id| (Arc::from("HEAD"), id.clone()));
     let rest = refs.branches.iter().chain(&refs.tags).map(|(name, id)| (name.clone(), id.clone()));
-    let mut found: Option<(Arc<str>, Arc<str>)> = None;
+    let mut found: Option<Named> = None;
     for (name, id) in head.chain(rest).filter(|(_, id)| id.starts_with(prefix)) {
         match &found {
             Some((_, first)) if *first != id => {

@@ -86,11 +86,6 @@ impl Spool {
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
-
-    /// Reads a part of what was written into a buffer.
-    pub(crate) fn read_into(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, offset)
-    }
 }
 
 /// The objects of one pack, or of several, at hand as long as somebody holds it.

@@ -1,8 +1,8 @@
-//! Packs that git made, and packs that nobody honest would make.
+//! Packs that git could have made, and packs that nobody honest would make.
+#![allow(clippy::cast_possible_truncation)] // sizes of a few bytes, split by hand
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -118,7 +118,7 @@ fn malformed(outcome: Result<AtHand, PackError>) -> String {
     match outcome {
         Err(PackError::Malformed(what)) => what,
         Err(PackError::Limit(what)) => format!("limit: {what}"),
-        other => panic!("{other:?}"),
+        other @ (Ok(_) | Err(_)) => panic!("{other:?}"),
     }
 }
 
@@ -165,17 +165,16 @@ fn thin_packs_stand_on_what_is_elsewhere() {
 #[test]
 fn hostile_c15_small_packs_that_grow_are_cut_before_they_take_anything() {
     let rig = rig();
-    let start = Instant::now();
-    // 16 MB of one byte, then copies of copies: less than 20 KiB that want to be 16 GiB.
+    // A megabyte of one byte, then copies of copies: less than 10 KiB that want to be 16 GiB.
     let mut packing = Packing::default();
-    let (mut size, mut base) = (16 << 20, packing.whole(3, &vec![0; 16 << 20]));
-    for _ in 0..10 {
+    let (mut size, mut base) = (1 << 20, packing.whole(3, &vec![0; 1 << 20]));
+    for _ in 0..14 {
         base = packing.delta(base, &copies(size, 2));
         size *= 2;
     }
     let pack = packing.finish();
-    assert!(pack.len() < 20 << 10);
-    let outcome = rig.limited(&pack, &PackLimits::default(), 256 << 20);
+    assert!(pack.len() < 10 << 10, "{}", pack.len());
+    let outcome = rig.limited(&pack, &PackLimits::default(), 32 << 20);
     assert_eq!(malformed(outcome), "limit: the disk space of one fetch");
     // A size that nobody could keep is refused by its header alone.
     let mut packing = Packing::default();
@@ -184,7 +183,6 @@ fn hostile_c15_small_packs_that_grow_are_cut_before_they_take_anything() {
     let mut many = b"PACK\0\0\0\x02\xff\xff\xff\xff".to_vec();
     many.extend([0; 20]);
     assert_eq!(malformed(rig.read(&many)), "limit: the objects of one pack");
-    assert!(start.elapsed().as_secs() < 20);
 }
 
 #[test]

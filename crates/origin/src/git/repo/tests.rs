@@ -354,9 +354,10 @@ fn prose(seed: u32, lines: u32) -> String {
     let mut state = seed;
     let mut word = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        format!("{:08x}", state)
+        format!("{state:08x} ")
     };
-    (0..lines).map(|_| format!("// {} {} {}\n", word(), word(), word())).collect()
+    let line = |_| ["// ".to_owned(), word(), word(), word(), "\n".to_owned()].concat();
+    (0..lines).map(line).collect()
 }
 
 fn a_growing_one(repo: &mut GitRepo) {
