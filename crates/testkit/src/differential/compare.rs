@@ -95,7 +95,9 @@ fn refusals(
 ) {
     let before = found.len();
     class(question, field, theirs, ours, found);
-    if found.len() == before && theirs.trouble.is_some() && theirs.text != ours.text {
+    // Of many refused files we say several in one go, the go command one in a line.
+    let same = theirs.text == ours.text || (field == "zip" && ours.text.starts_with(&theirs.text));
+    if found.len() == before && theirs.trouble.is_some() && !same {
         found.push(difference(question, "sentence", &theirs.text, &ours.text));
     }
 }

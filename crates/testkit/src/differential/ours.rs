@@ -91,9 +91,16 @@ fn get(url: &str, path: &str) -> Result<Answer, Refused> {
     }
 }
 
-/// The first line without the code in brackets at its end, which is ours alone.
+/// The go command's own sentence: the first line without the code in brackets at its end, or, where that line says
+/// only what became of the module, the lines below it put together.
 fn sentence(path: &str, answer: &Answer) -> String {
-    let mut text = refused(path, &answer.text()).text;
+    let text = answer.text();
+    let first = text.lines().next().unwrap_or_default();
+    let below = text.lines().skip(1).take_while(|line| !line.starts_with("Only the module's author"));
+    if first.ends_with(": [bad-content]") {
+        return below.collect::<Vec<_>>().join(" ");
+    }
+    let mut text = refused(path, &text).text;
     if text.ends_with(']')
         && let Some(code) = text.rfind(" [")
     {

@@ -91,7 +91,8 @@ impl Questions {
             _ if name == "latest" || name == "upgrade" || name == "patch" => return,
             _ if hex(40) || hex(64) => &mut self.commits,
             _ if hex(12) => &mut self.short_commits,
-            _ if name.starts_with('v') && name.contains('.') => &mut self.versions,
+            // Other spellings lead to the same versions, whose infos then name the other ref.
+            _ if modkeep_module::Version::parse(name).is_ok() => &mut self.versions,
             _ => &mut self.names,
         };
         group.insert(question);

@@ -28,7 +28,7 @@ pub(super) fn all() -> Vec<Sample> {
                 "go 1.24\ngo 1.24",
                 "",
                 "go 1.3",
-                "go 2.0",
+                "go 1.27",
             ];
             for file in VENDORED {
                 r.put(file, "package x\n");
