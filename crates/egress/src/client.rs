@@ -237,7 +237,7 @@ impl Egress {
         let mut hop = Hop::first(&request);
         for _ in 0..=request.limits.redirects_max.min(10) {
             let place = self.check(&hop)?;
-            self.permit(&hop, &place, request.kind, errand).await?;
+            self.permit(&hop, &place, request.kind, errand, deadline).await?;
             let turn = self.inner.budget.turn(&place, self.share(request.kind)).await?;
             let outgoing = self.outgoing(&hop, &request, post.as_ref(), &place)?;
             let answer = self.send(outgoing, hop.trust, request.limits, &turn).await?;

@@ -32,7 +32,9 @@ impl Egress {
     /// # Errors
     /// [`Error::Refused`] with the setting.
     pub fn check_opt_out(&self, url: &Url) -> Result<(), Error> {
-        match HostPort::of(url) {
+        // Of schemes whose port nobody knows here, the host is what was meant.
+        let of_host = || HostPort::parse(&format!("{}:443", url.host_str()?)).ok();
+        match HostPort::of(url).or_else(of_host) {
             Some(place) => self.manners().check_opt_out(&place, url),
             None => Ok(()),
         }
@@ -45,6 +47,7 @@ impl Egress {
         place: &HostPort,
         kind: Kind,
         errand: Errand,
+        deadline: Instant,
     ) -> Result<(), Error> {
         if kind == Kind::Named {
             return Ok(());
@@ -61,7 +64,7 @@ impl Egress {
                 rules.check(place, &hop.url)?
             }
         };
-        self.manners().keep_pace(place, delay).await
+        self.manners().keep_pace(place, delay, deadline).await
     }
 
     /// On the heap, because a request may ask for rules, which is a request.

@@ -21,7 +21,7 @@ const RULES_LIFETIME: Duration = Duration::from_hours(24);
 /// Where the rules cannot be had because of the host's own trouble, nothing is asked for so long (RFC 9309 section 2.3.1.4).
 const CLOSED_FOR: Duration = Duration::from_mins(5);
 /// The longest wait for a turn of the pace; beyond it the answer is "come again".
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Somebody who asked to be left alone (`[origin] opt_out`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,11 +150,18 @@ impl Manners {
         }
     }
 
-    /// Waits until the host's pace, its domain's and its crawl delay let a request out.
+    /// Waits until the host's pace, its domain's and its crawl delay let a request out; a wait beyond the deadline is not
+    /// begun.
     ///
     /// Cancel safe, though the turn that was waited for is used up.
-    pub(crate) async fn keep_pace(&self, place: &HostPort, delay: Option<Duration>) -> Result<(), Error> {
-        let wait = self.take(place, delay, Instant::now());
+    pub(crate) async fn keep_pace(
+        &self,
+        place: &HostPort,
+        delay: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let now = Instant::now();
+        let wait = self.take(place, delay, now, PATIENCE.min(deadline - now));
         let wait = wait.map_err(|retry_after| Error::Throttled { host: place.to_string(), retry_after })?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -162,7 +169,13 @@ impl Manners {
         Ok(())
     }
 
-    fn take(&self, place: &HostPort, delay: Option<Duration>, now: Instant) -> Result<Duration, Duration> {
+    fn take(
+        &self,
+        place: &HostPort,
+        delay: Option<Duration>,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
         let mut paces = lock(&self.paces);
         if paces.hosts.len() >= HOSTS_MAX || paces.domains.len() >= HOSTS_MAX {
             paces.hosts.retain(|_, bucket| !bucket.is_full(now));
@@ -173,9 +186,9 @@ impl Manners {
             return Err(PATIENCE);
         }
         let domain = paces.domains.entry(registrable(place.host()).into()).or_default();
-        let of_domain = domain.take(self.pace.of_domain(), now, PATIENCE)?;
+        let of_domain = domain.take(self.pace.of_domain(), now, patience)?;
         let host = paces.hosts.entry(place.clone()).or_default();
-        let of_host = host.take(self.pace.with_delay(delay), now, PATIENCE)?;
+        let of_host = host.take(self.pace.with_delay(delay), now, patience)?;
         Ok(of_domain.max(of_host))
     }
 }
@@ -258,21 +271,22 @@ mod tests {
         let pace = Pace { per_second: 1.0, burst: 2 };
         let manners = Manners::new(vec![], CrawlRules::Ours, pace);
         let now = Instant::now();
-        let takes = |n: usize| manners.take(&place(&format!("h{n}.flood.example")), None, now);
+        let takes = |n: usize| manners.take(&place(&format!("h{n}.flood.example")), None, now, PATIENCE);
         let waits: Vec<_> = (0..6).map(|n| takes(n).unwrap().as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 500, 1_000], "twice the pace of one host, whatever their number");
-        assert_eq!((6..200).filter(|&n| takes(n).is_ok()).count(), 58, "then patience ends");
-        assert_eq!(manners.take(&place("calm.example"), None, now), Ok(Duration::ZERO));
+        assert_eq!((6..200).filter(|&n| takes(n).is_ok()).count(), 118, "then patience ends");
+        assert_eq!(manners.take(&place("calm.example"), None, now, PATIENCE), Ok(Duration::ZERO));
     }
 
     #[test]
     fn hostile_k05_endless_questions_about_one_repository_keep_its_host_s_pace() {
         let manners = Manners::new(vec![], CrawlRules::Ours, Pace::default());
         let now = Instant::now();
-        let taken =
-            |at| (0..1_000).filter(|_| manners.take(&place("code.example"), None, at).is_ok()).count();
-        assert_eq!(taken(now), 30 + 300, "a burst, and as many as a patient caller waits for");
-        assert_eq!(taken(now + Duration::from_mins(1)), 330, "never more than the pace allows");
+        let taken = |at| {
+            (0..1_000).filter(|_| manners.take(&place("code.example"), None, at, PATIENCE).is_ok()).count()
+        };
+        assert_eq!(taken(now), 30 + 600, "a burst, and as many as a patient caller waits for");
+        assert_eq!(taken(now + Duration::from_mins(1)), 600, "never more than the pace allows");
     }
 
     #[test]
@@ -280,11 +294,11 @@ mod tests {
         let manners = Manners::new(vec![], CrawlRules::Ours, Pace { per_second: 0.01, burst: 1 });
         let now = Instant::now();
         for n in 0..2 * HOSTS_MAX {
-            let _crowded = manners.take(&place(&format!("h.d{n}.example")), None, now);
+            let _crowded = manners.take(&place(&format!("h.d{n}.example")), None, now, PATIENCE);
         }
         assert!(lock(&manners.paces).hosts.len() <= HOSTS_MAX);
-        assert_eq!(manners.take(&place("new.example"), None, now), Err(PATIENCE), "crowded");
-        assert!(manners.take(&place("new.example"), None, now + Duration::from_mins(10)).is_ok());
+        assert_eq!(manners.take(&place("new.example"), None, now, PATIENCE), Err(PATIENCE), "crowded");
+        assert!(manners.take(&place("new.example"), None, now + Duration::from_mins(10), PATIENCE).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

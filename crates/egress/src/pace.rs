@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pace kept with hosts that are not configured (`[egress] pace`).
+/// The pace kept with hosts that are not configured (`[origin] pace`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// Requests a second to one host, on and on. A registrable domain gets twice that, all its hosts together.
