@@ -13,6 +13,8 @@ mod meta;
 mod netrc;
 mod remote;
 mod static_hosts;
+#[cfg(test)]
+mod tests;
 mod xml_names;
 
 use std::collections::VecDeque;
@@ -296,6 +298,7 @@ impl Resolver {
                 url
             }
         };
+        self.egress.check_opt_out(&url).map_err(|error| Error::of_egress(&error))?;
         Ok(Remote {
             original: place.url.clone(),
             login: self.logins.for_repository(&url).await?,
