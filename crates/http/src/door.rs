@@ -11,6 +11,7 @@ use http::{Method, Uri};
 use modkeep_fetch::Reach;
 use modkeep_module::goproxy::{self, Ask, RequestError, percent_decode_once};
 
+use crate::announce::asks_for_import;
 use crate::asked::Asked;
 use crate::catalogue::{Code, Words};
 use crate::metrics::Kind;
@@ -154,8 +155,7 @@ fn check_shape(path: &str) -> Result<(), Refusal> {
 
 fn module(path: &str, query: Option<&str>, reach: Reach) -> Result<Way, Refusal> {
     if !path.contains("/@") {
-        let asks_for_import = query.is_some_and(|query| query.split('&').any(|pair| pair == "go-get=1"));
-        let first = if asks_for_import {
+        let first = if asks_for_import(query) {
             "no module is announced here; this is a module mirror."
         } else {
             "this names no file of a module."

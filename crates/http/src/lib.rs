@@ -5,6 +5,7 @@
 //! and words in `catalogue`, and nowhere else.
 
 mod admin;
+mod announce;
 mod asked;
 pub mod body;
 mod buffer;
@@ -29,6 +30,7 @@ mod status;
 pub use admin::Admin;
 pub use body::Body;
 pub use metrics::Metrics;
+pub use modkeep_web::Announcement;
 pub use probes::{Health, Probes};
 pub use serve::Server;
 pub use service::{AccessLog, Answering, Config, Faces, Service};

@@ -7,7 +7,7 @@ use http::header;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use modkeep_module::Patterns;
 use modkeep_store::{Error, FeedLine, Store};
-use modkeep_web::{CONTENT_SECURITY_POLICY, FrontPage, Newest, STYLE_PATH};
+use modkeep_web::{Announcement, CONTENT_SECURITY_POLICY, FrontPage, Newest, STYLE_PATH};
 use tokio::sync::Mutex;
 
 use crate::asked::Asked;
@@ -86,6 +86,14 @@ impl Pages {
                 Err(Refused::Door(Refusal::new(Code::NoSuchPage, "nothing is here.")))
             }
         }
+    }
+
+    /// A go-import page. It may be kept as long as go commands and other mirrors would believe it.
+    pub(crate) fn announcement(&self, announcement: &Announcement, asked: &Asked<'_>) -> Response<Body> {
+        let page = modkeep_web::import_page(announcement, &self.template.base);
+        let mut response = Page::new(HTML, "public, max-age=300", page).answer(asked);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Host"));
+        response
     }
 
     fn explanation(&self, code: Code, asked: &Asked<'_>) -> Response<Body> {

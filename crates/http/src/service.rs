@@ -20,11 +20,13 @@ use modkeep_mirror::{CacheOutcome, Mirror, Object};
 use modkeep_module::Patterns;
 use modkeep_store::Store;
 use modkeep_sumdb::{Relay, RelayError};
+use modkeep_web::Announcement;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcements;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::catalogue::Code;
@@ -88,6 +90,8 @@ pub struct Config {
     pub private: String,
     /// The checksum database that is relayed; for the setup box.
     pub sumdb: Option<String>,
+    /// Import paths whose go-import pages are served here (`[[origin.vanity]]`).
+    pub announced: Vec<Announcement>,
     /// The program's version, for `/version` and the pages.
     pub version: String,
     /// Which requests are logged. Default [`AccessLog::Errors`].
@@ -107,6 +111,7 @@ impl Default for Config {
             notice: String::new(),
             private: String::new(),
             sumdb: None,
+            announced: Vec::new(),
             version: env!("CARGO_PKG_VERSION").into(),
             access_log: AccessLog::default(),
             twins_bytes: 4 << 20,
@@ -140,6 +145,7 @@ pub(crate) struct Shared {
     twins: Twins,
     teller: Teller,
     pages: Pages,
+    announcements: Announcements,
 }
 
 impl Service {
@@ -148,7 +154,8 @@ impl Service {
         let twins = Twins::new(config.twins_bytes);
         let teller = Teller::new(faces.metrics.clone(), &config);
         let pages = Pages::new(faces.store.clone(), &config);
-        Self(Arc::new(Shared { faces, config, twins, teller, pages }))
+        let announcements = Announcements::new(config.announced.clone(), &config.public_url);
+        Self(Arc::new(Shared { faces, config, twins, teller, pages, announcements }))
     }
 
     /// Answers a request; its body is dropped unread (A11).
@@ -191,9 +198,24 @@ impl Shared {
             Err(refusal) => return Spot::Answer(self.refuse(asked, refusal, Kind::Web, began)),
         }
         match door::way(parts, asked) {
+            Ok(way @ Way::Front) => self.announced(parts, asked, began).map_or(Spot::Way(way), Spot::Answer),
             Ok(way) => Spot::Way(way),
+            // What names nothing else may be an import path of ours.
+            Err(refusal) if refusal.code == Code::NoSuchPage => match self.announced(parts, asked, began) {
+                Some(response) => Spot::Answer(response),
+                None => Spot::Answer(self.refuse(asked, refusal, Kind::Web, began)),
+            },
             Err(refusal) => Spot::Answer(self.refuse(asked, refusal, Kind::Web, began)),
         }
+    }
+
+    /// The go-import page that a request asks for, if it is one of ours.
+    fn announced(&self, parts: &Parts, asked: &Asked<'_>, began: Instant) -> Option<Response<Body>> {
+        let path = door::decoded(&parts.uri).ok()?;
+        let announcement = self.announcements.of(parts, &path)?;
+        let response = self.pages.announcement(announcement, asked);
+        self.count(&response, Kind::Web, Cache::None, began);
+        Some(response)
     }
 
     fn refuse(&self, asked: &Asked<'_>, refusal: Refusal, kind: Kind, began: Instant) -> Response<Body> {

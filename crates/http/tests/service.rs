@@ -608,3 +608,21 @@ async fn it_is_mounted_under_a_prefix_of_somebody_elses_program() {
     let response = app.call(Request::get("/elsewhere").body(Body::empty()).unwrap()).await.unwrap();
     assert!(response.headers().get("x-modkeep-code").is_none());
 }
+
+#[tokio::test]
+async fn an_import_path_of_ours_says_where_it_lives() {
+    let house = House::build(None);
+    let told = house.get_with("/tool/sub?go-get=1", "host", "go.corp.example").await;
+    assert_eq!((told.status, told.field("vary")), (200, Some("Host")));
+    assert!(told.field("content-type").unwrap().starts_with("text/html"));
+    let tag = "<meta name=\"go-import\" content=\"go.corp.example/tool git https://code.corp.example/&#60;tool&#62; go\">";
+    assert!(told.text().contains(tag), "{}", told.text());
+    for (host, target) in
+        [("go.corp.example", "/tool"), ("evil.example", "/tool?go-get=1"), ("go.corp.example", "/x?go-get=1")]
+    {
+        assert_eq!(house.get_with(target, "host", host).await.status, 404, "{host} {target}");
+    }
+    // A path of the protocol is never a page.
+    let listed = house.get_with("/go.corp.example/tool/@v/list?go-get=1", "host", "go.corp.example").await;
+    assert!(!listed.text().contains("go-import"));
+}

@@ -1,6 +1,8 @@
 //! What only sockets show: malformed framing, slow and greedy clients, TLS, a clean stop.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
+#[path = "wire/announced.rs"]
+mod announced;
 mod house;
 
 use std::io::{Read, Write};

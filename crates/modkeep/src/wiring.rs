@@ -2,6 +2,8 @@
 
 mod origin;
 
+pub(crate) use origin::announced;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;

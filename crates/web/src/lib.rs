@@ -73,6 +73,30 @@ pub struct ErrorPage {
     pub paragraphs: Vec<String>,
 }
 
+/// An import path of ours and where it lives: what a go-import page says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// The import path of the root.
+    pub prefix: String,
+    /// `git`, `hg`, `svn` or `fossil`.
+    pub vcs: String,
+    /// The repository's URL.
+    pub url: String,
+    /// The folder in the repository that is the root; empty mostly.
+    pub subdirectory: String,
+}
+
+#[derive(Template)]
+#[template(path = "import.html")]
+struct Import<'a> {
+    prefix: &'a str,
+    vcs: &'a str,
+    url: &'a str,
+    subdirectory: &'a str,
+    base: &'a str,
+    style: &'static str,
+}
+
 #[derive(Template)]
 #[template(path = "front.html")]
 struct Front<'a> {
@@ -135,6 +159,13 @@ pub fn error_page(page: &ErrorPage) -> String {
         paragraphs: &page.paragraphs,
     };
     rendered(&explanation)
+}
+
+/// The go-import page of an announcement (V-15): read by go commands, and by who follows an import path. `base` is the
+/// address of this mirror, where the style lies.
+pub fn import_page(announcement: &Announcement, base: &str) -> String {
+    let Announcement { prefix, vcs, url, subdirectory } = announcement;
+    rendered(&Import { prefix, vcs, url, subdirectory, base: base.trim_end_matches('/'), style: STYLE_PATH })
 }
 
 fn rendered(template: &impl Template) -> String {

@@ -2,7 +2,7 @@
 //! service.
 
 use modkeep_fetch::{Fetch, Link, Parts};
-use modkeep_http::{Config, Faces, Service};
+use modkeep_http::{Announcement, Config, Faces, Service};
 use modkeep_module::Patterns;
 use modkeep_store::{MinFree, Store, SystemClock};
 use modkeep_testkit::ModuleWorld;
@@ -50,7 +50,13 @@ impl House {
             tracker: TaskTracker::new(),
             cancel: CancellationToken::new(),
         });
-        let config = Config { public_url: BASE.into(), runtime, ..Config::default() };
+        let tool = Announcement {
+            prefix: "go.corp.example/tool".into(),
+            vcs: "git".into(),
+            url: "https://code.corp.example/<tool>".into(),
+            subdirectory: "go".into(),
+        };
+        let config = Config { public_url: BASE.into(), announced: vec![tool], runtime, ..Config::default() };
         Self { service: Service::new(Faces::new(fetch, store), config), world, _folder: folder }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::watch;
-use crate::wiring::{House, Sources};
+use crate::wiring::{House, Sources, announced};
 
 pub(super) fn run(
     serve: &Serve,
@@ -177,6 +177,7 @@ fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http
         notice: effective.config.web.notice.clone(),
         private: effective.config.origin.private.join(","),
         sumdb: house.database.as_ref().map(|database| database.name().to_owned()),
+        announced: announced(effective),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime: Some(tokio::runtime::Handle::current()),
         ..modkeep_http::Config::default()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modkeep_egress::{Credentials, HostPort, OptOut, Pace, user_agent};
+use modkeep_http::Announcement;
 use modkeep_module::{ModulePath, Patterns};
 use modkeep_origin::{Config, Govcs, LoginRule, LoginSource, ProgramConfig, Rewrite, Vanity, Vcs};
 use url::Url;
@@ -118,14 +119,29 @@ fn vanity(effective: &Effective) -> Result<Vec<Vanity>, Failed> {
         {
             return Err(wrong(format!("{root:?} is no folder of a repository (V-22)")).into());
         }
+        let url = url(effective, KEY, &rule.url)?;
+        if url.password().is_some() || (url.scheme() == "https" && !url.username().is_empty()) {
+            return Err(wrong("the URL carries a login, and is shown to everybody".to_owned()).into());
+        }
         Ok(Vanity {
             prefix: ModulePath::parse(&rule.prefix).map_err(|error| wrong(error.to_string()))?,
             vcs: vcs(rule.vcs),
-            url: url(effective, KEY, &rule.url)?,
+            url,
             subdirectory: rule.subdirectory.clone(),
         })
     };
     effective.config.origin.vanity.iter().map(vanity).collect()
+}
+
+/// The import paths whose pages we serve; [`config`] has checked them.
+pub(crate) fn announced(effective: &Effective) -> Vec<Announcement> {
+    let announced = |vanity: Vanity| Announcement {
+        prefix: vanity.prefix.to_string(),
+        vcs: vanity.vcs.name().to_owned(),
+        url: vanity.url.to_string(),
+        subdirectory: vanity.subdirectory,
+    };
+    vanity(effective).unwrap_or_default().into_iter().map(announced).collect()
 }
 
 fn url(effective: &Effective, key: &str, text: &str) -> Result<Url, Failed> {
