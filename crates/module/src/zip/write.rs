@@ -18,7 +18,10 @@ use crate::path::{PathError, check_file_path};
 use crate::version::ModuleVersion;
 
 /// The deflate level of every zip we make. Part of the stored form: another level gives other bytes (Z-33).
-const LEVEL: u32 = 6;
+///
+/// Deflating is most of what a cold version costs. Level 4 takes three quarters of the time of level 6 and gives zips
+/// 2 % larger, still smaller than the go command's own; level 3 is no longer that.
+const LEVEL: u32 = 4;
 
 /// How much compressed output is handed on at a time, in bytes.
 const CHUNK_BYTES: usize = 32 << 10;
