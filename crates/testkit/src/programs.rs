@@ -365,3 +365,63 @@ impl FossilRepo {
         })
     }
 }
+
+/// An ssh server for the user of the test, which opens for one key.
+#[derive(Debug)]
+pub struct SshServer {
+    served: Served,
+    folder: TempDir,
+}
+
+impl SshServer {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When OpenSSH is not installed.
+    pub fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        for key in ["host", "key"] {
+            run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &at(key)], folder.path());
+        }
+        fs::copy(at("key.pub"), at("authorized")).expect("a file of the test");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let settings = [
+            format!("HostKey {}", at("host")),
+            format!("AuthorizedKeysFile {}", at("authorized")),
+            format!("SetEnv PATH={path}"),
+            "ListenAddress 127.0.0.1\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n"
+                .to_owned(),
+        ];
+        write(&folder.path().join("config"), settings.join("\n").as_bytes());
+        let _ = fs::create_dir_all("/run/sshd"); // where it insists to be, as root
+        let program = ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"]
+            .into_iter()
+            .find(|p| Path::new(p).exists());
+        let program = program.expect("sshd is installed: scripts/test does it");
+        let served = Served::start("ssh", |port| {
+            [program, "-D", "-e", "-f", &at("config"), "-p", port].map(str::to_owned).to_vec()
+        });
+        Self { served, folder }
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn host(&self) -> &str {
+        self.served.host()
+    }
+
+    /// The private key that it opens for.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    /// Its key as a line of `known_hosts`.
+    ///
+    /// # Panics
+    /// When its key file is gone.
+    pub fn known_host(&self) -> String {
+        let key = fs::read_to_string(self.folder.path().join("host.pub")).expect("a file of the test");
+        let port = self.host().rsplit(':').next().unwrap_or_default().to_owned();
+        format!("[127.0.0.1]:{port} {key}")
+    }
+}

@@ -23,7 +23,6 @@ use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout};
 use super::way::Way;
 use super::workshop::{Errand, Workshop};
-use super::zipped::ZipTree;
 use crate::error::Error;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
 
@@ -161,15 +160,15 @@ impl GitProgram {
         if self.has(id).await? {
             return Ok(());
         }
-        if !self.is_whole() {
-            if let Some(spec) = refspec(id, refs) {
-                let arguments =
-                    ["fetch", "-f", "-q", "--depth=1", "--no-tags", "--end-of-options", "origin", &spec];
-                let fetched = self.run(&arguments, Stdout::AtMost(1 << 20), true).await?;
-                // Whatever went wrong, the complete fetch is the second try, as the go command does it.
-                if fetched.code == Some(0) && self.has(id).await? {
-                    return Ok(());
-                }
+        if !self.is_whole()
+            && let Some(spec) = refspec(id, refs)
+        {
+            let arguments =
+                ["fetch", "-f", "-q", "--depth=1", "--no-tags", "--end-of-options", "origin", &spec];
+            let fetched = self.run(&arguments, Stdout::AtMost(1 << 20), true).await?;
+            // Whatever went wrong, the complete fetch is the second try, as the go command does it.
+            if fetched.code == Some(0) && self.has(id).await? {
+                return Ok(());
             }
         }
         self.bring_everything(id).await
@@ -351,8 +350,11 @@ fn refspec(id: &str, refs: &Refs) -> Option<String> {
     named.or_else(|| (refs.head.as_deref() == Some(id)).then(|| format!("HEAD:{LOCAL_HEAD}")))
 }
 
+/// A ref's full name and its commit.
+type Named = (Arc<str>, Arc<str>);
+
 /// The ref whose commit begins like that (V-90 step 6).
-fn by_prefix(prefix: &str, refs: &Refs) -> Result<Option<(Arc<str>, Arc<str>)>, Error> {
+fn by_prefix(prefix: &str, refs: &Refs) -> Result<Option<Named>, Error> {
     let head = refs.head.as_ref().map(|id| (Arc::from("HEAD"), Arc::clone(id)));
     let named = refs.branches.iter().chain(&refs.tags).map(|(name, id)| (Arc::clone(name), Arc::clone(id)));
     let mut found: Vec<_> = head.into_iter().chain(named).filter(|(_, id)| id.starts_with(prefix)).collect();

@@ -19,7 +19,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -269,7 +268,7 @@ async fn converse(
     wanted: Wanted,
 ) -> io::Result<Report> {
     let (stdout, stderr) = (keeper.stdout.take(), keeper.stderr.take());
-    let (mut from_keeper, mut to_keeper) = control.into_split();
+    let (from_keeper, mut to_keeper) = control.into_split();
     let mut line = serde_json::to_vec(order)?;
     line.push(b'\n');
     to_keeper.write_all(&line).await?;

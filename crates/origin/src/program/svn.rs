@@ -7,7 +7,7 @@ mod exported;
 mod xml;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +52,7 @@ impl SvnRepository {
     async fn run(&self, command: &str, arguments: &[&str], stdout: Stdout) -> Result<Output, Error> {
         let way = self.shop.way().await?;
         let settings = self.shop.folder.join(SETTINGS);
-        self.settle(&settings, &way).map_err(|error| self.shop.disk(&error))?;
+        settle(&settings, &way).map_err(|error| self.shop.disk(&error))?;
         let mut all =
             vec![command, "--non-interactive", "--no-auth-cache", "--config-dir", self.shop.text(&settings)?];
         if self.shop.remote.insecure {
@@ -65,29 +65,6 @@ impl SvnRepository {
         }
         all.extend(arguments);
         self.shop.run(Errand { way, stdout, input, ..Errand::new("svn", &all) }).await
-    }
-
-    /// Writes the settings: nobody's passwords, no tunnels, our way out. The proxy's secret is worth nothing outside
-    /// of this process's life.
-    fn settle(&self, folder: &std::path::Path, way: &Way) -> std::io::Result<()> {
-        let mut servers = "[global]\nhttp-timeout = 30\nstore-passwords = no\n".to_owned();
-        if let Some((address, user, password)) = way.proxy_parts() {
-            servers.push_str(&format!(
-                "http-proxy-host = {}\nhttp-proxy-port = {}\n",
-                address.ip(),
-                address.port()
-            ));
-            servers.push_str(&format!("http-proxy-username = {user}\nhttp-proxy-password = {password}\n"));
-        }
-        if let Some(ca_file) = &way.ca_file {
-            servers.push_str(&format!("ssl-authority-files = {ca_file}\nssl-trust-default-ca = no\n"));
-        }
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("servers"), servers)?;
-        fs::write(
-            folder.join("config"),
-            "[auth]\npassword-stores =\nstore-auth-creds = no\n[tunnels]\nssh = false\n",
-        )
     }
 
     /// Why a question had no answer.
@@ -165,6 +142,26 @@ impl SvnRepository {
         let number = self.exports.fetch_add(1, Ordering::Relaxed);
         self.shop.folder.join(TEMPORARY).join(format!("export-{number}"))
     }
+}
+
+/// Writes the settings: nobody's passwords, no tunnels, our way out. The proxy's secret is worth nothing outside of this
+/// process's life.
+fn settle(folder: &Path, way: &Way) -> std::io::Result<()> {
+    let mut servers =
+        vec!["[global]".to_owned(), "http-timeout = 30".to_owned(), "store-passwords = no".to_owned()];
+    if let Some((address, user, password)) = way.proxy_parts() {
+        servers.push(format!("http-proxy-host = {}\nhttp-proxy-port = {}", address.ip(), address.port()));
+        servers.push(format!("http-proxy-username = {user}\nhttp-proxy-password = {password}"));
+    }
+    if let Some(ca_file) = &way.ca_file {
+        servers.push(format!("ssl-authority-files = {ca_file}\nssl-trust-default-ca = no"));
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("servers"), servers.join("\n") + "\n")?;
+    fs::write(
+        folder.join("config"),
+        "[auth]\npassword-stores =\nstore-auth-creds = no\n[tunnels]\nssh = false\n",
+    )
 }
 
 /// Whether one of svn's numbers is in its complaints.

@@ -86,10 +86,10 @@ fn ssh_command(config: &Config, key: &Path, folder: &Path) -> Option<String> {
         Some(path) => ("yes", literal(path)?),
         None => ("accept-new", literal(&known_here)?),
     };
-    let mut connect = format!("exec \"{}\"", literal(&keeper(config)?)?);
-    for argument in config.keeper.iter().skip(1) {
-        connect.push_str(&format!(" \"{}\"", literal(argument)?));
-    }
+    let program = keeper(config)?;
+    let words = std::iter::once(program.as_path()).chain(config.keeper.iter().skip(1).map(PathBuf::as_path));
+    let words: Option<Vec<String>> = words.map(|word| Some(format!("\"{}\"", literal(word)?))).collect();
+    let connect = words?.join(" ");
     let key = literal(key)?;
     let word = connect::WORD;
     Some(format!(

@@ -13,7 +13,13 @@ pub(super) fn words(stderr: &[u8], remote: &Remote, folder: &std::path::Path) ->
     let text = String::from_utf8_lossy(stderr);
     let telling =
         |line: &&str| ["fatal:", "error:", "abort:", "svn: E"].iter().any(|word| line.contains(word));
-    let line = text.lines().find(telling).or_else(|| text.lines().rfind(|line| !line.trim().is_empty()));
+    let not_empty = |line: &&str| !line.trim().is_empty();
+    let line = match text.lines().find(telling) {
+        // Of ssh, git knows only that it failed; why, ssh said before.
+        Some(line) if line.contains("Could not read from remote repository") => text.lines().find(not_empty),
+        Some(line) => Some(line),
+        None => text.lines().rfind(not_empty),
+    };
     let mut line = line.unwrap_or("no reason given").trim().to_owned();
     for secret in secrets(remote) {
         line = line.replace(&secret, "…");
@@ -92,6 +98,10 @@ mod tests {
             ("abort: /data/of/ours/repo: bad", "abort: …/repo: bad"),
             ("fatal: \u{1b}[31mred", "fatal: �[31mred"),
             ("warning: first\nfatal: second\nthird", "fatal: second"),
+            (
+                "Host key verification failed.\nfatal: Could not read from remote repository.",
+                "Host key verification failed.",
+            ),
             ("", "no reason given"),
         ] {
             assert_eq!(words(complaint.as_bytes(), &remote(None), Path::new("/data/of/ours")), shown);

@@ -124,13 +124,6 @@ impl Workshop {
         Ok(output)
     }
 
-    /// Like [`run`](Self::run), and any status but 0 is trouble.
-    pub(super) async fn must(&self, errand: Errand) -> Result<Output, Error> {
-        let program = errand.program;
-        let output = self.run(errand).await?;
-        if output.code == Some(0) { Ok(output) } else { Err(self.trouble(program, &output)) }
-    }
-
     /// What a program complained about, as an error.
     pub(super) fn trouble(&self, program: &str, output: &Output) -> Error {
         Error::Trouble { host: self.host(), reason: format!("{program}: {}", self.words(output)) }

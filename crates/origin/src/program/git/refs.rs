@@ -22,14 +22,11 @@ pub(super) fn parse(listing: &[u8]) -> Option<Refs> {
         let id: Arc<str> = id.into();
         if name == "HEAD" {
             refs.head = Some(id);
-        } else if !is_name(name) {
-            continue;
-        } else if name.starts_with("refs/heads/") {
+        } else if name.starts_with("refs/heads/") && is_name(name) {
             refs.branches.insert(name.into(), id);
-        } else if name.starts_with("refs/tags/") {
-            if peeled || !refs.tags.contains_key(name) {
-                refs.tags.insert(name.into(), id);
-            }
+        } else if name.starts_with("refs/tags/") && is_name(name) && (peeled || !refs.tags.contains_key(name))
+        {
+            refs.tags.insert(name.into(), id);
         }
     }
     Some(refs)
@@ -47,7 +44,9 @@ pub(super) fn is_hex(text: &str) -> bool {
 
 /// Whether git itself would let a ref have that name: then it is no option, no pattern and no range.
 fn is_name(name: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']) && !part.ends_with(".lock");
+    let part = |part: &str| {
+        !part.is_empty() && !part.starts_with(['.', '-']) && part.strip_suffix(".lock").is_none()
+    };
     let odd = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
     name.len() <= 4096
         && name.split('/').all(part)

@@ -297,3 +297,28 @@ async fn hostile_c30_settings_and_secrets_of_the_host_reach_no_child() {
         "{variables:?}"
     );
 }
+
+#[tokio::test]
+async fn ssh_has_one_key_and_believes_the_configured_host_alone() {
+    let here = Here::new();
+    let server = modkeep_testkit::programs::SshServer::start();
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let url = format!("ssh://{user}@{}{}", server.host(), here.repo.path().display());
+    let ours = Remote { login: Some(Login::SshKey(server.key())), ..remote(&url) };
+    let known = here.rig.folder.path().join("known");
+    for (line, opens) in [(server.known_host(), true), (server.known_host().replace("AAAA", "AAAB"), false)] {
+        std::fs::write(&known, line).unwrap();
+        let config =
+            crate::program::Config { known_hosts: Some(known.clone()), ..crate::program::Config::default() };
+        let rig = Rig::with(&[server.host()], config, modkeep_egress::Config::default());
+        let refs = rig.open(Vcs::Git, ours.clone()).unwrap().refs(Scope::All).await;
+        assert_eq!(refs.as_ref().is_ok_and(|refs| refs.tags.len() == 3), opens, "{refs:?}");
+    }
+    let rig = Rig::new(&[server.host()]);
+    let git = rig.open(Vcs::Git, ours.clone()).unwrap();
+    assert_eq!(git.resolve("v0.2.0").await.unwrap().tags.len(), 2, "a first key is believed");
+    assert!(rig.folder.path().join("known_hosts").exists());
+    let strange = Rig::new(&[]);
+    let refused = strange.open(Vcs::Git, ours).unwrap().refs(Scope::All).await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "through the gate too: {refused:?}");
+}

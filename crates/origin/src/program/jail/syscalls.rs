@@ -103,7 +103,7 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::Error> {
         vec![family(SeccompCmpOp::Gt, libc::AF_INET)?, family(SeccompCmpOp::Lt, libc::AF_INET6)?],
     ];
     for inet in [libc::AF_INET, libc::AF_INET6] {
-        for other in [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_PACKET] {
+        for other in [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET] {
             rules.push(vec![family(SeccompCmpOp::Eq, inet)?, kind(other)?]);
         }
         // Streams of other protocols (multipath TCP, SCTP) would walk around the list of ports.

@@ -63,7 +63,7 @@ pub(super) fn enclose(order: &Order) -> io::Result<Vec<String>> {
     match landlock(order).map_err(io::Error::other)? {
         RulesetStatus::FullyEnforced => {}
         RulesetStatus::PartiallyEnforced => {
-            missing.push("landlock: an older one, without ports or signals".to_owned())
+            missing.push("landlock: an older one, without ports or signals".to_owned());
         }
         RulesetStatus::NotEnforced => missing.push("landlock: files and ports are not walled off".to_owned()),
     }
