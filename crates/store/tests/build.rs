@@ -43,7 +43,10 @@ async fn what_was_built_is_committed_and_read() {
     let built =
         build(store.scratch().unwrap(), &[("go.mod", &mod_of(&of)), ("m.go", b"package m\n")]).unwrap();
     let bytes = zip_of(&of, b"package m\n");
-    assert_eq!(built.facts(), &check(&bytes, bytes.len() as u64, &of, &Default::default()).unwrap());
+    assert_eq!(
+        built.facts(),
+        &check(&bytes, bytes.len() as u64, &of, &modkeep_module::zip::Limits::default()).unwrap()
+    );
     let parts = modkeep_store::Parts { zip: Some(seen(built)), ..small_parts(&of) };
     store.commit(&modkeep_store::Repository::main(), &of, parts).await.unwrap();
     assert_whole(&store, &of).await;
