@@ -91,8 +91,13 @@ fn hostile_j19_a_malformed_pattern_or_chain_stops_the_start() {
     for (variable, value) in [
         ("MODKEEP_ORIGIN_PRIVATE", "git.corp.example/["),
         ("MODKEEP_ORIGIN_UPSTREAM", "ftp://mirror.example"),
-        ("MODKEEP_ORIGIN_UPSTREAM", "direct"),
         ("MODKEEP_ORIGIN_UPSTREAM", ","),
+        ("MODKEEP_ORIGIN_REWRITE", "[{ prefix = \"https://github.com/\" }]"),
+        ("MODKEEP_ORIGIN_REWRITE", "[{ prefix = \"\", url = \"https://git.corp.example/\" }]"),
+        ("MODKEEP_ORIGIN_GOVCS", "*:git,*:off"),
+        ("MODKEEP_ORIGIN_VCS", "git,bzr"),
+        ("MODKEEP_ORIGIN_PACE", "0/s"),
+        ("MODKEEP_ORIGIN_CREDENTIAL", "[{ match = \"git.corp.example\", command = [\"helper\"] }]"),
         ("MODKEEP_VERIFY_LOG", "no key at all"),
         ("MODKEEP_SERVER_HOLD", "soon"),
     ] {
