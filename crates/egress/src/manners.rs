@@ -40,7 +40,7 @@ impl OptOut {
         if !text.contains("://") {
             return HostPattern::parse(text).map(Self::Host).map_err(|_| bad());
         }
-        Url::parse(text).ok().filter(|url| url.has_host()).map(Self::Below).ok_or_else(bad)
+        Url::parse(text).ok().filter(Url::has_host).map(Self::Below).ok_or_else(bad)
     }
 
     fn covers(&self, place: &HostPort, url: &Url) -> bool {

@@ -161,7 +161,8 @@ fn normal(text: &str) -> String {
         if is_plain || (!was_escaped && byte.is_ascii()) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]);
+            out.extend(['%', char::from(high), char::from(low)]);
         }
     }
     out

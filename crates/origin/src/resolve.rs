@@ -17,9 +17,8 @@ mod static_hosts;
 mod tests;
 mod xml_names;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use modkeep_egress::Egress;
@@ -41,8 +40,6 @@ const DISCOVERY_TTL: std::ops::RangeInclusive<Duration> = Duration::from_mins(10
 const NEGATIVE_TTL_MAX: Duration = Duration::from_mins(30);
 /// How long a place found earlier stands in for a host that is in trouble, before the host is asked again.
 const STAND_IN: Duration = Duration::from_mins(1);
-/// The newest moves of roots that are remembered.
-const MOVES_MAX: usize = 256;
 
 /// Says which of several schemes a repository answers by (V-4).
 pub(crate) trait Probe: Send + Sync {
@@ -50,29 +47,14 @@ pub(crate) trait Probe: Send + Sync {
     fn answers<'a>(&'a self, vcs: Vcs, remote: &'a Remote) -> BoxFuture<'a, Result<(), Error>>;
 }
 
-/// A module whose page named another repository than before (D14). What is stored stays what it is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Moved {
-    /// The module.
-    pub(crate) module: ModulePath,
-    /// Where it was.
-    pub(crate) before: Place,
-    /// Where it is now.
-    pub(crate) now: Place,
-    /// When that was seen.
-    pub(crate) seen: SystemTime,
-}
-
 /// Knows where modules live, and the way there. Cheap to share; all state is within.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     config: Config,
     egress: Egress,
-    clock: Arc<dyn Clock>,
     logins: Logins,
     discovery: Discovery,
     places: Memory<Lookup>,
-    moves: Mutex<VecDeque<Moved>>,
 }
 
 impl Resolver {
@@ -85,11 +67,9 @@ impl Resolver {
         Self {
             logins: Logins::new(config.logins.clone(), config.netrc.clone(), Arc::clone(&clock)),
             discovery: Discovery { egress: egress.clone(), roots, lifetime, negative_lifetime },
-            places: Memory::new(Arc::clone(&clock)),
-            moves: Mutex::default(),
+            places: Memory::new(clock),
             config,
             egress,
-            clock,
         }
     }
 
@@ -117,7 +97,7 @@ impl Resolver {
                 }
                 _ => self.by_page(path).await,
             };
-            self.compared(module, last, found)
+            Self::compared(module, last, found)
         };
         let lifetime = |answer: &Lookup| match answer {
             Lookup::StandIn(_) => STAND_IN,
@@ -160,7 +140,7 @@ impl Resolver {
             }
         }
         if ways.len() == 1 {
-            return Ok(ways.remove(0).0).map(Place::Repository);
+            return Ok(Place::Repository(ways.remove(0).0));
         }
         let mut trouble = None;
         for (place, remote) in ways {
@@ -251,33 +231,18 @@ impl Resolver {
     }
 
     /// What to make of an answer beside the one before: a host in trouble does not make a place unknown, and a place
-    /// that has changed is noted (D14).
-    fn compared(&self, module: &ModulePath, last: Option<Lookup>, found: Result<Place, Error>) -> Lookup {
+    /// that has changed is told (D14). What that means for versions that are stored, [`crate::watch`] finds out.
+    fn compared(module: &ModulePath, last: Option<Lookup>, found: Result<Place, Error>) -> Lookup {
         let Some(Ok(before)) = last.map(Lookup::into_result) else { return Lookup::Fresh(found) };
         match found {
             Err(error) if !error.is_absence() => {
                 tracing::debug!(%module, %error, "its page is in trouble: the place known before stands in");
                 return Lookup::StandIn(before);
             }
-            Ok(ref now) if *now != before => self.note(module, before, now.clone()),
+            Ok(ref now) if *now != before => tracing::warn!(%module, ?before, ?now, "the module has moved"),
             _ => {}
         }
         Lookup::Fresh(found)
-    }
-
-    fn note(&self, module: &ModulePath, before: Place, now: Place) {
-        tracing::warn!(%module, ?before, ?now, "the module has moved");
-        let mut moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
-        if moves.len() == MOVES_MAX {
-            moves.pop_front();
-        }
-        moves.push_back(Moved { module: module.clone(), before, now, seen: self.clock.now() });
-    }
-
-    /// The moves seen since this was asked last, oldest first; of very many the newest.
-    pub(crate) fn take_moves(&self) -> Vec<Moved> {
-        let mut moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
-        moves.drain(..).collect()
     }
 
     /// How to get at a repository: rewriting, the rules of schemes (V-22), the login.
@@ -289,14 +254,13 @@ impl Resolver {
         let is_insecure = self.is_insecure(module);
         let rewritten = remote::rewritten(&self.config.rewrites, &place.url)?;
         let is_rewritten = rewritten.is_some();
-        let url = match rewritten {
-            Some(url) => url,
-            None => {
-                let invalid = |reason| no_module(format!("invalid repo root: {reason}"));
-                let url = remote::parse(&place.url).map_err(invalid)?;
-                remote::check_scheme(&self.config, &self.egress, place.vcs, &url, is_insecure)?;
-                url
-            }
+        let url = if let Some(url) = rewritten {
+            url
+        } else {
+            let invalid = |reason| no_module(format!("invalid repo root: {reason}"));
+            let url = remote::parse(&place.url).map_err(invalid)?;
+            remote::check_scheme(&self.config, &self.egress, place.vcs, &url, is_insecure)?;
+            url
         };
         self.egress.check_opt_out(&url).map_err(|error| Error::of_egress(&error))?;
         Ok(Remote {

@@ -201,8 +201,8 @@ mod tests {
         Url::parse(text).unwrap()
     }
 
-    fn basic(user: &str, password: &str) -> Option<Login> {
-        Some(Login::Http(Credentials::Basic { user: user.into(), password: password.into() }))
+    fn basic(user: &str, password: &str) -> Login {
+        Login::Http(Credentials::Basic { user: user.into(), password: password.into() })
     }
 
     fn program(script: &str, timeout: Duration) -> LoginSource {
@@ -257,7 +257,10 @@ mod tests {
     async fn a_program_is_asked_in_git_s_credential_protocol_without_our_environment() {
         let script = "test -z \"$HOME\" || exit 3; cat >&2; echo username=me; echo password=pw";
         let said = logins(vec![rule("git.corp.example", program(script, PATIENCE))], None);
-        assert_eq!(said.for_repository(&url("https://git.corp.example/x")).await.unwrap(), basic("me", "pw"));
+        assert_eq!(
+            said.for_repository(&url("https://git.corp.example/x")).await.unwrap(),
+            Some(basic("me", "pw"))
+        );
         let echo = "read protocol; read host; read path; echo \"password=$protocol $host $path\"";
         let asked = logins(vec![rule("git.corp.example:8443", program(echo, PATIENCE))], None);
         let token = "protocol=https host=git.corp.example:8443 path=team/x".to_owned();

