@@ -242,7 +242,7 @@ mod tests {
         let known = logins(vec![], Some(file.path()));
         assert_eq!(
             known.for_repository(&url("https://git.corp.example/x")).await.unwrap(),
-            basic("me", "pw")
+            Some(basic("me", "pw"))
         );
         assert_eq!(known.for_repository(&url("https://other.example/x")).await.unwrap(), None);
         let missing = logins(vec![], Some(Path::new("/nonexistent/netrc")));
