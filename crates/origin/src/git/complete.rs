@@ -39,7 +39,8 @@ impl Objects {
             return Ok(Vec::new());
         }
         // Conversions look into files, whether they stay or not.
-        if files.iter().any(|file| file.path.ends_with(b".gitattributes")) {
+        let has_attributes = files.iter().any(|file| file.path.ends_with(b".gitattributes"));
+        if has_attributes || self.has_attributes_above(commit, dir)? {
             return Ok(files.iter().filter(missing).map(|file| file.id).collect());
         }
         let candidates: Vec<_> =
@@ -51,6 +52,18 @@ impl Objects {
             files.iter().filter(missing).map(|file| file.id).filter(|id| !needed.contains(id)).collect();
         self.leave_out(left_out);
         Ok(needed)
+    }
+
+    /// Whether a directory on the way to `dir` says how files below are converted (module-zip section 3).
+    fn has_attributes_above(&self, commit: &ObjectId, dir: &str) -> Result<bool, Error> {
+        let ends = dir.match_indices('/').map(|(at, _)| at + 1);
+        for end in std::iter::once(0).chain(ends) {
+            let path = format!("{}.gitattributes", &dir[..end]);
+            if matches!(self.find(commit, &path)?, Found::File(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// All files below `dir`, and the LICENSE that may be copied into it (Z-20).

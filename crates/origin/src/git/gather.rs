@@ -62,6 +62,9 @@ struct Pending {
 struct Recent {
     commit: ObjectId,
     dir: String,
+    /// Nothing below the directory is missing. Of a difference, files are that no zip of this directory needs: those of
+    /// the modules below it, for example.
+    is_complete: bool,
     since: Instant,
     objects: Arc<AtHand>,
 }
@@ -151,7 +154,11 @@ impl Desk {
     /// The objects of a whole version, when they are still at hand.
     pub(crate) fn at_hand(&self, commit: &ObjectId, dir: &str) -> Met {
         let recent = self.recent();
-        let found = recent.iter().find(|recent| recent.commit == *commit && covers(&recent.dir, dir));
+        let holds = |recent: &&Recent| {
+            recent.commit == *commit
+                && if recent.is_complete { covers(&recent.dir, dir) } else { recent.dir == dir }
+        };
+        let found = recent.iter().find(holds);
         found.map(|recent| recent.objects.clone())
     }
 
@@ -283,7 +290,7 @@ impl Desk {
         if can.shallow && !bases.is_empty() {
             match self.fetch_upon(versions, Arc::new(bases), can.object_format).await {
                 Ok(at_hand) => {
-                    self.remember(versions, &at_hand);
+                    self.remember(versions, false, &at_hand);
                     return Ok(at_hand);
                 }
                 Err(error @ Error::Store(_)) => return Err(error),
@@ -307,7 +314,7 @@ impl Desk {
             objects.into_at_hand()
         });
         let at_hand = at_hand.await?;
-        self.remember(&all, &at_hand); // whatever part of them was asked for, all is here
+        self.remember(&all, true, &at_hand); // whatever part of them was asked for, all is here
         Ok(at_hand)
     }
 
@@ -372,13 +379,14 @@ impl Desk {
         .await
     }
 
-    fn remember(self: &Arc<Self>, versions: &[(ObjectId, String)], objects: &Arc<AtHand>) {
+    fn remember(self: &Arc<Self>, versions: &[(ObjectId, String)], is_complete: bool, objects: &Arc<AtHand>) {
         let since = self.clock.monotonic();
         let mut recent = self.recent();
         recent.retain(|recent| since.saturating_duration_since(recent.since) < AT_HAND_FOR);
         recent.extend(versions.iter().map(|(commit, dir)| Recent {
             commit: *commit,
             dir: dir.clone(),
+            is_complete,
             since,
             objects: objects.clone(),
         }));

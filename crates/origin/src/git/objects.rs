@@ -76,10 +76,10 @@ impl Objects {
         }
     }
 
-    /// What a slash-separated path leads to.
+    /// What a slash-separated path leads to. A tag may name a tree or a file: that is no revision (V-93).
     pub(crate) fn find(&self, commit: &ObjectId, path: &str) -> Result<Found, Error> {
-        let Some(found) = self.commit(commit).map_err(|_| malformed(&self.host, "a commit that is none"))?
-        else {
+        let found = self.commit(commit).map_err(|_| Error::unknown_revision(&commit.to_string()))?;
+        let Some(found) = found else {
             return Ok(Found::Unknown(Lack::Commit(*commit)));
         };
         let mut at = Found::Tree(found.tree);

@@ -249,10 +249,13 @@ impl GitRepository {
             let mut needs = Vec::new();
             for wanted in &files {
                 let commit = id_of_commit(&wanted.commit)?;
-                match self.look(commit, &wanted.path).await? {
-                    Found::Unknown(lack) => needs.push(need(lack)),
-                    Found::File(blob) if !self.nearest(&commit).has(&blob) => needs.push(Need::Object(blob)),
-                    _ => {}
+                match self.look(commit, &wanted.path).await {
+                    Ok(Found::Unknown(lack)) => needs.push(need(lack)),
+                    Ok(Found::File(blob)) if !self.nearest(&commit).has(&blob) => {
+                        needs.push(Need::Object(blob));
+                    }
+                    Ok(_) | Err(Error::NoVersion { .. }) => {} // who reads it will be told
+                    Err(error) => return Err(error),
                 }
             }
             if needs.is_empty() {
@@ -267,7 +270,11 @@ impl GitRepository {
         let id = id_of_commit(commit)?;
         let at_hand = match self.desk.at_hand(&id, dir) {
             Some(at_hand) => Some(at_hand),
-            None => self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?,
+            None => {
+                // Others' versions may have come in the same fetch, and this one before it.
+                let met = self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?;
+                self.desk.at_hand(&id, dir).or(met)
+            }
         };
         let (objects, dir) = (self.desk.objects(at_hand), dir.to_owned());
         let unknown = Error::unknown_revision(commit);

@@ -409,6 +409,54 @@ async fn a_second_version_costs_one_request_and_the_bytes_that_are_new() {
 }
 
 #[tokio::test]
+async fn a_difference_for_one_module_is_not_taken_for_the_modules_below_it() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put("go.mod", "module example.com/fish\n").put("fish.go", prose(1, 9));
+        repo.put("sub/go.mod", "module example.com/fish/sub\n").put("sub/sub.go", prose(2, 9));
+        repo.put("sub/v2/go.mod", "module example.com/fish/sub/v2\n").put("sub/v2/two.go", prose(3, 9));
+        repo.commit("one").tags(&["v1.0.0", "sub/v1.0.0", "sub/v2.0.0"]);
+        repo.put("fish.go", prose(4, 9)).commit("two").tags(&["v1.1.0", "sub/v1.1.0"]);
+    });
+    let shelf = Shelf::default();
+    let repo = rig.open_with(Some(shelf.zips()));
+    for (dir, version) in [("", "v1.1.0"), ("", "v1.0.0"), ("sub", "v1.0.0"), ("sub", "v1.1.0")] {
+        shelf.pack(&rig, &repo, dir, version).await;
+    }
+    let refs = repo.refs(Scope::Tags).await.unwrap();
+    let tree = repo.tree(&refs.tags["refs/tags/sub/v2.0.0"], "sub/v2").await.unwrap().unwrap();
+    assert_eq!(tree.read(1).unwrap(), prose(3, 9).as_bytes());
+}
+
+#[tokio::test]
+async fn attributes_above_a_module_convert_what_a_difference_left_out() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put(".gitattributes", "*.go eol=crlf\n").put("sub/go.mod", "module example.com/fish/sub\n");
+        repo.put("sub/sub.go", "package sub\n").put("sub/deep/go.mod", "module example.com/fish/sub/deep\n");
+        repo.put("sub/deep/deep.go", prose(2, 9)).commit("one").tag("sub/v1.0.0");
+        repo.put("sub/sub.go", "package sub // new\n").commit("two").tag("sub/v1.1.0");
+    });
+    let shelf = Shelf::default();
+    let repo = rig.open_with(Some(shelf.zips()));
+    shelf.pack(&rig, &repo, "sub", "v1.0.0").await;
+    shelf.pack(&rig, &repo, "sub", "v1.1.0").await;
+    let refs = repo.refs(Scope::Tags).await.unwrap();
+    let tree = repo.tree(&refs.tags["refs/tags/sub/v1.1.0"], "sub").await.unwrap().unwrap();
+    let at = tree.entries().iter().position(|entry| entry.path == b"sub.go").unwrap();
+    assert_eq!(tree.read(at).unwrap(), b"package sub // new\r\n");
+}
+
+#[tokio::test]
+async fn a_tag_on_a_file_is_no_revision() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put("go.mod", "module example.com/fish\n").commit("one").tag_object("v1.5.0", "HEAD:go.mod");
+    });
+    let repo = rig.open();
+    let refs = repo.refs(Scope::Tags).await.unwrap();
+    let file = repo.file(&refs.tags["refs/tags/v1.5.0"], "go.mod").await;
+    assert!(matches!(file, Err(Error::NoVersion { .. })), "{file:?}");
+}
+
+#[tokio::test]
 async fn without_the_earlier_zip_a_second_version_is_fetched_whole() {
     let rig = Rig::new(Kind::Full, a_growing_one);
     let shelf = Shelf::default();
