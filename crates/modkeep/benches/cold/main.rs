@@ -28,7 +28,7 @@ use modkeep_testkit::{Answer, GitServer, Go, Pages, get};
 
 const MODKEEP: &str = env!("CARGO_BIN_EXE_modkeep");
 
-/// How long refs are fresh here: short enough to wait for its end.
+/// How long refs are fresh where the end of that is waited for.
 const LIST_TTL: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -80,10 +80,15 @@ impl Bench {
 
     /// A modkeep that knows nothing.
     pub(crate) fn modkeep(&self) -> (Setup, Program) {
+        self.modkeep_with(Duration::from_mins(10))
+    }
+
+    /// The same, for which refs are fresh for so long.
+    pub(crate) fn modkeep_with(&self, list_ttl: Duration) -> (Setup, Program) {
         let setup = Setup::new(MODKEEP)
             .with("MODKEEP_ORIGIN_UPSTREAM", "direct")
             .with("MODKEEP_ORIGIN_REWRITE", &self.server.rewrites())
-            .with("MODKEEP_ORIGIN_LIST_TTL", &format!("{}s", LIST_TTL.as_secs()))
+            .with("MODKEEP_ORIGIN_LIST_TTL", &format!("{}s", list_ttl.as_secs()))
             .with("MODKEEP_ORIGIN_PACE", "1000/s")
             .with("MODKEEP_VERIFY_LOG", "off");
         let program = setup.serve();
