@@ -126,6 +126,8 @@ impl Error {
         let retry_after = error.retry_after().unwrap_or(QUEUE_MOVES);
         match (error.class(), error) {
             (_, Egress::QueueFull { .. }) => Self::Busy { host, retry_after },
+            // Nobody asked for patience: it failed, and is given a pause.
+            (_, Egress::BackingOff { .. }) => Self::Trouble { host, reason },
             (_, Egress::Malformed { reason, .. }) => Self::Malformed { host, what: reason.clone() },
             (Class::Busy, _) => Self::Throttled { host, retry_after },
             (Class::Refusal, _) => Self::Refused { host, reason },

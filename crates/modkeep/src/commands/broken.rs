@@ -65,17 +65,15 @@ async fn recheck(
     let mut kept = super::kept::Kept::of(&house.store);
     let (mut found, mut unasked) = (0, 0);
     while let Some((module, _)) = kept.next(wants).await? {
-        match watch.look(&module).await {
-            Ok(mut checks) => {
-                checks.retain(|check| check.state != OriginState::Stands);
-                found += checks.len();
-                show(&checks, output);
-            }
-            Err(error) => {
-                unasked += 1;
-                output.problem(&format!("{module}: {error}"));
-            }
+        if let Err(error) = watch.look(&module).await {
+            unasked += 1;
+            output.problem(&format!("{module}: {error}"));
         }
+        // What is known of it now, with the time since which it is so; of a module that could not be asked, what was known.
+        let mut checks = house.store.origin_checks(Some(&module)).await?;
+        checks.retain(|check| check.state != OriginState::Stands);
+        found += checks.len();
+        show(&checks, output);
     }
     summary(found, unasked, output);
     Ok(if unasked > 0 { Exit::Origin } else { Exit::Done })

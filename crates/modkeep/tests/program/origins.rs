@@ -237,7 +237,7 @@ fn befall(server: &GitServer, elsewhere: &GitServer, repositories: &mut [modkeep
 }
 
 #[test]
-fn what_is_broken_at_its_origin_is_known_told_and_served_all_the_same() {
+fn hostile_c21_what_is_broken_at_its_origin_is_known_told_and_served_all_the_same() {
     let (server, elsewhere) = (GitServer::start(Kind::Full), GitServer::start(Kind::Full));
     let mut repositories: Vec<_> = FATES.iter().map(|(name, _)| fated(&server, name)).collect();
     let setup = direct(&server).with("MODKEEP_EGRESS_ALLOW", &elsewhere.host());

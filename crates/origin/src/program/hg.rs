@@ -54,11 +54,10 @@ impl HgRepository {
         let load = format!("--config=extensions.modkeep={}", self.shop.text(&extension)?);
         let mut all = SETTINGS.to_vec();
         all.push(&load);
-        let insecure = self.shop.remote.insecure && out;
-        if insecure {
-            all.push("--insecure");
-        }
         all.extend(arguments);
+        if self.shop.remote.insecure && out {
+            all.push("--insecure"); // an option of the commands that go out, not of hg
+        }
         let way = if out { self.shop.way().await? } else { Way::default() };
         let environment = self.environment(&way);
         self.shop.run(Errand { environment, way, stdout, start: "hg", ..Errand::new("hg", &all) }).await

@@ -61,7 +61,7 @@ fn base64(bytes: &[u8]) -> String {
 
 /// What the kind of the server means as git configuration.
 fn configuration(kind: Kind) -> [(&'static str, &'static str); 4] {
-    let filter = if kind == Kind::Full { "true" } else { "false" };
+    let filter = if matches!(kind, Kind::Full | Kind::Deaf) { "true" } else { "false" };
     [
         ("uploadpack.allowFilter", filter),
         ("uploadpack.allowAnySHA1InWant", filter),
@@ -72,6 +72,8 @@ fn configuration(kind: Kind) -> [(&'static str, &'static str); 4] {
 
 fn program(folder: &Path, kind: Kind, request: &Request) -> io::Result<Answer> {
     let (path, query) = request.path_and_query();
+    let is_deaf = kind == Kind::Deaf && request.body.starts_with(b"0012command=fetch");
+    let body = if is_deaf { unheeded(&request.body) } else { request.body.clone() };
     let mut command = super::repo::git_command();
     command
         .arg("http-backend")
@@ -81,7 +83,7 @@ fn program(folder: &Path, kind: Kind, request: &Request) -> io::Result<Answer> {
         .env("PATH_INFO", path)
         .env("QUERY_STRING", query)
         .env("REMOTE_ADDR", "127.0.0.1")
-        .env("CONTENT_LENGTH", request.body.len().to_string());
+        .env("CONTENT_LENGTH", body.len().to_string());
     for (field, variable) in [
         ("content-type", "CONTENT_TYPE"),
         ("content-encoding", "HTTP_CONTENT_ENCODING"),
@@ -100,7 +102,21 @@ fn program(folder: &Path, kind: Kind, request: &Request) -> io::Result<Answer> {
     for (n, (key, value)) in configuration.iter().enumerate() {
         command.env(format!("GIT_CONFIG_KEY_{n}"), key).env(format!("GIT_CONFIG_VALUE_{n}"), value);
     }
-    run(command, request.body.clone())
+    run(command, body)
+}
+
+/// A question without the lines that ask for less than everything.
+fn unheeded(question: &[u8]) -> Vec<u8> {
+    let (mut kept, mut rest) = (Vec::new(), question);
+    while let Some(length) = rest.get(..4).and_then(|hex| std::str::from_utf8(hex).ok()) {
+        let length = usize::from_str_radix(length, 16).map_or(rest.len(), |length| length.max(4));
+        let (line, after) = rest.split_at(length.min(rest.len()));
+        if !["filter ", "deepen ", "shallow "].iter().any(|word| line[4..].starts_with(word.as_bytes())) {
+            kept.extend_from_slice(line);
+        }
+        rest = after;
+    }
+    kept
 }
 
 fn run(mut command: Command, body: Vec<u8>) -> io::Result<Answer> {

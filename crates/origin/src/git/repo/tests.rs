@@ -291,6 +291,27 @@ async fn servers_of_all_kinds_give_the_same_or_are_left_to_git() {
 }
 
 #[tokio::test]
+async fn hostile_c20_a_server_that_sends_more_than_it_is_asked_for_changes_no_answer() {
+    let rig = Rig::new(Kind::Deaf, a_growing_one);
+    let honest = Rig::new(Kind::Full, a_growing_one);
+    let shelves = [Shelf::default(), Shelf::default()];
+    for rig_and_shelf in [(&rig, &shelves[0]), (&honest, &shelves[1])] {
+        let (rig, shelf) = rig_and_shelf;
+        let repo = rig.open_with(Some(shelf.zips()));
+        for (dir, version) in [("", "v1.0.0"), ("", "v1.1.0"), ("nested", "v1.0.0"), ("nested", "v1.2.0")] {
+            shelf.pack(rig, &repo, dir, version).await;
+        }
+        let tip = repo.resolve("main").await.unwrap();
+        assert_eq!(repo.ancestor_tags(&tip.id).await.unwrap().unwrap().len(), 5);
+    }
+    let zips = |shelf: &Shelf| -> std::collections::BTreeMap<String, Vec<u8>> {
+        let paths = shelf.0.lock().unwrap();
+        paths.iter().map(|(version, path)| (version.clone(), std::fs::read(path).unwrap())).collect()
+    };
+    assert_eq!(zips(&shelves[0]), zips(&shelves[1]));
+}
+
+#[tokio::test]
 async fn an_empty_repository_has_no_refs_and_no_tip() {
     let rig = Rig::new(Kind::Full, |_| {});
     let repo = rig.open();

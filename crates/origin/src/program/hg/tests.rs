@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::super::tests::{Rig, files, local, remote};
 use super::*;
-use crate::place::Vcs;
+use crate::place::{Remote, Vcs};
 
 struct Here {
     rig: Rig,
@@ -102,6 +102,15 @@ async fn a_server_is_pulled_again_when_its_refs_are_old() {
     rig.clock.advance(std::time::Duration::from_secs(61));
     assert!(matches!(hg.refs(Scope::Tags).await, Err(Error::Trouble { .. })));
     assert!(hg.resolve("v0.1.0").await.is_ok(), "what is here needs no server");
+}
+
+#[tokio::test]
+async fn an_insecure_host_is_pulled_from_too() {
+    let mut here = history();
+    let server = here.repo.serve();
+    let rig = Rig::new(&[server.host()]);
+    let hg = rig.open(Vcs::Hg, Remote { insecure: true, ..remote(server.url()) }).unwrap();
+    assert_eq!(*hg.tip().await.unwrap().id, here.repo.id("tip"));
 }
 
 #[tokio::test]
