@@ -28,7 +28,11 @@ pub(crate) const OBJECT_BYTES_MAX: usize = (16 << 20) + 1;
 
 /// The kept objects of one repository.
 #[derive(Debug)]
-pub(crate) struct Cache(Mutex<Kept>);
+pub(crate) struct Cache {
+    kept: Mutex<Kept>,
+    /// Of the last object that was too large to be kept, as much as anybody reads.
+    beginning: Mutex<Option<(ObjectId, Vec<u8>)>>,
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -47,7 +51,7 @@ impl Cache {
         if let Err(error) = kept.load() {
             kept.begin_anew(&error);
         }
-        Self(Mutex::new(kept))
+        Self { kept: Mutex::new(kept), beginning: Mutex::default() }
     }
 
     /// An object's kind and contents, when it is here. Blocking, briefly.
@@ -79,8 +83,20 @@ impl Cache {
         }
     }
 
+    /// Keeps the first [`OBJECT_BYTES_MAX`] bytes of a larger file, in memory, until the next one comes.
+    pub(crate) fn put_beginning(&self, id: &ObjectId, mut contents: Vec<u8>) {
+        contents.truncate(OBJECT_BYTES_MAX);
+        *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) = Some((*id, contents));
+    }
+
+    /// The first [`OBJECT_BYTES_MAX`] bytes of a file that is larger, if it is the last such one.
+    pub(crate) fn beginning(&self, id: &ObjectId) -> Option<Vec<u8>> {
+        let beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        beginning.as_ref().filter(|(of, _)| of == id).map(|(_, contents)| contents.clone())
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -209,12 +209,15 @@ impl Objects {
     /// Moves single objects into the cache, of commits their root trees as well.
     pub(crate) fn keep<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
         for id in ids {
-            if self.cache.contains(id)
-                || self.size_at_hand(id).is_some_and(|size| size > OBJECT_BYTES_MAX as u64)
-            {
+            if self.cache.contains(id) {
                 continue;
             }
+            let is_large = self.size_at_hand(id).is_some_and(|size| size > OBJECT_BYTES_MAX as u64);
             let Some((kind, contents)) = self.get(id)? else { continue };
+            if is_large {
+                self.cache.put_beginning(id, contents);
+                continue;
+            }
             self.cache.put(id, kind, &contents);
             if kind == ObjectKind::Commit
                 && let Some(commit) = CommitObject::parse(&contents)

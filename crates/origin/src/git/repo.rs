@@ -48,9 +48,6 @@ pub(crate) struct GitRepository {
     refs_lifetime: Duration,
 }
 
-/// How many times a question may go out for something else that it needs: more than any path is deep.
-const ROUNDS_MAX: usize = 2048;
-
 impl GitRepository {
     /// Nothing is asked yet. Blocking, briefly: reads what was kept of it.
     pub(crate) fn open(opening: Opening) -> Self {
@@ -189,13 +186,16 @@ impl GitRepository {
 
     /// What a path leads to, after as many requests as it takes: none when it was seen before.
     async fn find(&self, commit: ObjectId, path: &str) -> Result<Found, Error> {
-        for _ in 0..ROUNDS_MAX {
+        let mut asked = HashSet::new();
+        loop {
             match self.look(commit, path).await? {
-                Found::Unknown(lack) => drop(self.desk.meet(&[need(lack)]).await?),
+                Found::Unknown(lack) if asked.insert(need(lack)) => {
+                    self.desk.meet(&[need(lack)]).await?;
+                }
+                Found::Unknown(_) => return Err(self.malformed("a commit without some of its directories")),
                 found => return Ok(found),
             }
         }
-        Err(self.malformed("a path that does not end"))
     }
 
     /// What a path leads to, as far as one can tell from here.
@@ -225,10 +225,11 @@ impl GitRepository {
     async fn contents(&self, commit: ObjectId, blob: ObjectId) -> Result<Option<Bytes>, Error> {
         let objects = self.nearest(&commit);
         let read = self.desk.blocking(move || objects.get(&blob)).await?;
-        Ok(read.map(|(_, mut contents)| {
+        let whole = read.map(|(_, mut contents)| {
             contents.truncate(OBJECT_BYTES_MAX);
-            contents.into()
-        }))
+            contents
+        });
+        Ok(whole.or_else(|| self.desk.cache.beginning(&blob)).map(Bytes::from))
     }
 
     /// Brings everything that was hinted at: whole versions in one fetch, files level by level.
@@ -245,37 +246,39 @@ impl GitRepository {
         if !needs.is_empty() {
             self.desk.meet(&needs).await?;
         }
-        for _ in 0..ROUNDS_MAX {
+        let mut asked = HashSet::new();
+        loop {
             let mut needs = Vec::new();
             for wanted in &files {
                 let commit = id_of_commit(&wanted.commit)?;
                 match self.look(commit, &wanted.path).await {
                     Ok(Found::Unknown(lack)) => needs.push(need(lack)),
-                    Ok(Found::File(blob)) if !self.nearest(&commit).has(&blob) => {
+                    Ok(Found::File(blob))
+                        if !self.nearest(&commit).has(&blob)
+                            && self.desk.cache.beginning(&blob).is_none() =>
+                    {
                         needs.push(Need::Object(blob));
                     }
                     Ok(_) | Err(Error::NoVersion { .. }) => {} // who reads it will be told
                     Err(error) => return Err(error),
                 }
             }
+            needs.retain(|need| asked.insert(need.clone())); // nothing is asked for twice
             if needs.is_empty() {
                 return Ok(());
             }
             self.desk.meet(&needs).await?;
         }
-        Ok(())
     }
 
     async fn open_tree(&self, commit: &str, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
         let id = id_of_commit(commit)?;
-        let at_hand = match self.desk.at_hand(&id, dir) {
-            Some(at_hand) => Some(at_hand),
-            None => {
-                // Others' versions may have come in the same fetch, and this one before it.
-                let met = self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?;
-                self.desk.at_hand(&id, dir).or(met)
-            }
-        };
+        let mut at_hand = self.desk.at_hand(&id, dir);
+        if at_hand.is_none() {
+            // Others' versions may have come in the same fetch, and this one before it.
+            let met = self.desk.meet(&[Need::Whole(id, dir.to_owned())]).await?;
+            at_hand = self.desk.at_hand(&id, dir).or(met);
+        }
         let (objects, dir) = (self.desk.objects(at_hand), dir.to_owned());
         let unknown = Error::unknown_revision(commit);
         self.desk

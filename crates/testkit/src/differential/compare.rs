@@ -71,13 +71,20 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
 }
 
 /// The origin, without `Ref` where a commit was asked for, by its id, in a pseudo-version or as HEAD: whether the go
-/// command names a ref then depends on what it happened to have fetched before.
+/// command names a ref then depends on what it happened to have fetched before. Of a version asked for by its canonical name
+/// modkeep tells no sums (P-60).
 fn origin_of(question: &Question, known: &Known) -> BTreeMap<String, String> {
     let query = question.query.as_str();
     let hex = query.len() >= 7 && query.chars().all(|c| c.is_ascii_hexdigit());
-    let pseudo = modkeep_module::Version::parse(query).is_ok_and(|version| version.is_pseudo());
+    let version = modkeep_module::Version::parse(query).ok();
+    let pseudo = version.as_ref().is_some_and(modkeep_module::Version::is_pseudo);
     let unsure = hex || pseudo || query == "HEAD";
-    let kept = known.origin.iter().filter(|(name, _)| !unsure || *name != "Ref");
+    let told = |name: &str| match name {
+        "Ref" => !unsure,
+        "TagPrefix" | "TagSum" | "RepoSum" => version.is_none(),
+        _ => true,
+    };
+    let kept = known.origin.iter().filter(|(name, _)| told(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 

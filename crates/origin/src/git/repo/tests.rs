@@ -467,6 +467,24 @@ async fn attributes_above_a_module_convert_what_a_difference_left_out() {
 }
 
 #[tokio::test]
+async fn files_larger_than_any_that_is_kept_are_fetched_once() {
+    let large = |letter: &str| ["module example.com/fish\n// ", &letter.repeat(17 << 20)].concat();
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put("go.mod", large("x")).commit("one").tag("v1.0.0");
+        repo.put("go.mod", large("y")).commit("two").tag("v1.1.0");
+    });
+    let repo = rig.open();
+    let commits: Vec<_> = repo.refs(Scope::Tags).await.unwrap().tags.values().cloned().collect();
+    let wanted = commits.iter().map(|commit| Wanted { commit: commit.clone(), path: "go.mod".to_owned() });
+    repo.expect(&wanted.collect::<Vec<_>>()).await.unwrap();
+    for commit in &commits {
+        let read = repo.file(commit, "go.mod").await.unwrap().unwrap();
+        assert_eq!(read.len(), (16 << 20) + 1);
+    }
+    assert!(rig.requests() < 8, "a hint that cannot be met does not go round");
+}
+
+#[tokio::test]
 async fn a_tag_on_a_file_is_no_revision() {
     let rig = Rig::new(Kind::Full, |repo| {
         repo.put("go.mod", "module example.com/fish\n").commit("one").tag_object("v1.5.0", "HEAD:go.mod");

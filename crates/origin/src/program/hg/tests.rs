@@ -106,7 +106,7 @@ async fn a_server_is_pulled_again_when_its_refs_are_old() {
 
 #[tokio::test]
 async fn an_insecure_host_is_pulled_from_too() {
-    let mut here = history();
+    let here = history();
     let server = here.repo.serve();
     let rig = Rig::new(&[server.host()]);
     let hg = rig.open(Vcs::Hg, Remote { insecure: true, ..remote(server.url()) }).unwrap();
