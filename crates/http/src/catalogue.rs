@@ -560,6 +560,7 @@ mod tests {
     }
 
     /// One of each failure, about this module.
+    #[expect(clippy::too_many_lines, reason = "a list of all there are")]
     fn failures(module: &str) -> Vec<Failure> {
         let (subject, host) = (asked_about(module), Arc::<str>::from("proxy.example"));
         let reason: Arc<str> = Arc::from("a reason that goes on and on ".repeat(20));

@@ -160,6 +160,7 @@ pub(crate) struct Export {
 
 /// `list`
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that people type")]
 pub(crate) struct List {
     /// Prefix pattern as in GOPRIVATE, for example golang.org/x
     pub(crate) pattern: Option<String>,

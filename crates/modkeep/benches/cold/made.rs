@@ -67,8 +67,9 @@ fn text(seed: usize, bytes: usize) -> String {
     while text.len() < bytes {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         text.push_str(WORDS[(state >> 33) as usize % WORDS.len()]);
-        let number = (state >> 40) % 7 == 0;
-        text.push_str(&if number { format!("{}", (state >> 45) % 10_000) } else { String::new() });
+        if (state >> 40).is_multiple_of(7) {
+            text.push_str(&((state >> 45) % 10_000).to_string());
+        }
         text.push(if (state >> 50).is_multiple_of(8) { '\n' } else { ' ' });
     }
     text

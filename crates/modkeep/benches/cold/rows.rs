@@ -195,7 +195,7 @@ fn kept(bench: &Bench) -> String {
     let (setup, program) = bench.modkeep();
     let spent = one_by_one(bench, &program, &files_of(bench, "v1.0.0"));
     let zip = spent.answers[2].body.len() as u64;
-    drop(program.stop());
+    program.stop();
     let kept = folder_bytes(&setup.store().join("work"));
     format!("| | {kept} | {zip} (zip), target 0.3 | {:.2} | | | |", kept as f64 / zip as f64)
 }

@@ -250,7 +250,7 @@ fn hostile_c21_what_is_broken_at_its_origin_is_known_told_and_served_all_the_sam
         assert!(files.iter().all(|file| file.status == 200), "{name}: {}", files[0].text());
         assert!(files.iter().all(|file| file.header("x-modkeep-origin").is_none()));
         let h1 = files[2].header("etag").unwrap().trim_matches('"').replacen("h1-", "h1:", 1);
-        sums += &format!("github.com/eve/{name} v1.0.0 {h1}\n");
+        sums.push_str(&["github.com/eve/", name, " v1.0.0 ", &h1, "\n"].concat());
         before.push(files.map(|file| file.body));
     }
     modkeep.stop();
@@ -268,7 +268,8 @@ fn hostile_c21_what_is_broken_at_its_origin_is_known_told_and_served_all_the_sam
         match fate {
             "ok" => assert_eq!(line, None, "{said}"),
             fate => {
-                assert!(line.is_some_and(|line| line.contains(&format!(" {fate} since "))), "{name}: {said}")
+                let is_told = line.is_some_and(|line| line.contains(&format!(" {fate} since ")));
+                assert!(is_told, "{name}: {said}");
             }
         }
     }
@@ -294,7 +295,8 @@ fn hostile_c21_what_is_broken_at_its_origin_is_known_told_and_served_all_the_sam
             assert!(answer.status == 200 && answer.body == bytes, "stored bytes never change: {name}.{end}");
         }
         if *fate != "ok" {
-            assert_eq!(modkeep.metric("modkeep_origin_missing_modules", &[fate]) as u64, 1, "{fate}");
+            let counted = modkeep.metric("modkeep_origin_missing_modules", &[fate]);
+            assert!((0.5..1.5).contains(&counted), "{fate}: {counted}");
         }
     }
     modkeep.stop();
