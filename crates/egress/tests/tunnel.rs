@@ -185,7 +185,7 @@ async fn hostile_c17_silence_behind_a_tunnel_is_cut() {
         let tunnel = egress.tunnel(hasty).await.unwrap();
         let began = Instant::now();
         assert!(ls_remote(&tunnel.url(), &url).is_err());
-        assert!(began.elapsed() < Duration::from_secs(5), "{fault:?}");
+        assert!(began.elapsed() < Duration::from_secs(25), "{fault:?}");
         assert!(matches!(tunnel.trouble(), Some(Error::Silent { .. })), "{:?}", tunnel.trouble());
         server.mend();
     }

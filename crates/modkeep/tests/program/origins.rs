@@ -321,7 +321,7 @@ fn a_moved_tag_is_noticed_by_the_way_when_somebody_asks_for_the_list() {
     };
     let begin = std::time::Instant::now();
     while told().as_deref() != Some("tag-moved") {
-        assert!(begin.elapsed().as_secs() < 20, "{}", modkeep.said());
+        assert!(begin.elapsed().as_secs() < 60, "{}", modkeep.said());
         std::thread::sleep(std::time::Duration::from_millis(50)); // a background look has no event to wait for
     }
 }

