@@ -207,7 +207,8 @@ impl Body {
             return Err(Error::Truncated { host, reason: "the gzip stream has no end".into() });
         }
         if let (Some((behind, answer)), Some(declared)) = (&self.behind, self.declared) {
-            let surplus = || behind.bytes_of(*answer).is_some_and(|bytes| bytes > declared);
+            let is_longer = |bytes| bytes > declared && behind.is_surplus();
+            let surplus = || behind.bytes_of(*answer).is_some_and(is_longer);
             if !surplus() {
                 tokio::time::sleep(SURPLUS_WAIT).await;
             }

@@ -289,6 +289,6 @@ mod tests {
         let began = std::time::Instant::now();
         assert!(ours(&file).allows("/x"), "rules that are too long are none");
         assert!(ours(&dense).allows(&format!("/{}b", "a".repeat(1_000))));
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
     }
 }

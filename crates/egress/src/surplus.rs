@@ -25,7 +25,7 @@ const BYTES_BITS: u32 = 48;
 /// One number holds both the answer's turn on this connection and its bytes, so that a reader who comes
 /// late sees that the connection has moved on to another answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BehindHead(Arc<AtomicU64>);
+pub(crate) struct BehindHead(Arc<AtomicU64>, Arc<AtomicU64>);
 
 impl BehindHead {
     /// Which answer of the connection is being read.
@@ -37,6 +37,20 @@ impl BehindHead {
     pub(crate) fn bytes_of(&self, answer: u64) -> Option<u64> {
         let both = self.0.load(Ordering::Relaxed);
         (both >> BYTES_BITS == answer).then_some(both & ((1 << BYTES_BITS) - 1))
+    }
+
+    /// Whether the answer that is being read is longer than its own head says.
+    ///
+    /// A small answer can be read to its end, and the next one begun for somebody else, before who asked for it looks
+    /// here: then this is about the next one, which is judged by its own head.
+    pub(crate) fn is_surplus(&self) -> bool {
+        let bytes = self.0.load(Ordering::Relaxed) & ((1 << BYTES_BITS) - 1);
+        bytes > self.1.load(Ordering::Relaxed)
+    }
+
+    /// What the head of the answer that is being read says of its length, if it says anything.
+    fn declare(&self, bytes: Option<u64>) {
+        self.1.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     fn add(&self, bytes: usize) {
@@ -128,7 +142,19 @@ struct HeadReader {
     status_line: u32,
     status_digit: u8,
     seen_status: bool,
+    /// The present line, as far as the only field that matters is long.
+    field: Vec<u8>,
+    declared: Option<u64>,
     behind: BehindHead,
+}
+
+/// Longer than `content-length:` with the longest number and some spaces.
+const FIELD_MAX: usize = 64;
+
+/// The number of a `Content-Length` line.
+fn content_length(line: &[u8]) -> Option<u64> {
+    let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+    name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
 }
 
 impl HeadReader {
@@ -157,10 +183,15 @@ impl HeadReader {
             b'\n' => {
                 self.seen_status |= self.line > 0;
                 self.line = 0;
+                self.declared = self.declared.or_else(|| content_length(&self.field));
+                self.field.clear();
             }
             b'\r' => {}
             _ => {
                 self.line = self.line.saturating_add(1);
+                if self.field.len() < FIELD_MAX {
+                    self.field.push(byte);
+                }
                 if !self.seen_status {
                     self.status_line = self.status_line.saturating_add(1);
                     // "HTTP/1.1 200": the tenth byte is the status's first digit.
@@ -174,6 +205,7 @@ impl HeadReader {
 
     fn head_ends(&mut self) {
         let interim = self.status_digit == b'1';
+        self.behind.declare(self.declared);
         *self = Self { behind: self.behind.clone(), in_body: !interim, ..Self::default() };
     }
 }
@@ -190,11 +222,14 @@ mod tests {
             for part in answer.chunks(step) {
                 reader.saw(part);
             }
-            assert_eq!(reader.behind.bytes_of(0), Some(6), "{step}");
+            assert_eq!((reader.behind.bytes_of(0), reader.behind.is_surplus()), (Some(6), true), "{step}");
             reader.next_answer();
             assert_eq!((reader.behind.bytes_of(0), reader.behind.bytes_of(1)), (None, Some(0)));
             reader.saw(b"HTTP/1.1 304 Not Modified\n\n");
             assert_eq!(reader.behind.bytes_of(1), Some(0));
+            reader.next_answer();
+            reader.saw(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:9\r\nX: y\r\n\r\nall of it");
+            assert!(!reader.behind.is_surplus(), "longer than the answer before, not longer than it says");
         }
     }
 }

@@ -123,7 +123,7 @@ async fn hostile_c22_endless_output_is_cut_and_the_writer_killed() {
             Ok(output) => assert!(output.code != Some(0) && stop == Stop::Disk, "{script}: {output:?}"),
             other => panic!("{script}: {other:?}"),
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{script}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{script}");
     }
     assert!(!Cell::alive("c22-"));
 }
@@ -151,7 +151,7 @@ async fn hostile_c23_a_daemon_dies_with_its_job() {
     assert!(dropped.is_err());
     let begun = Instant::now();
     while Cell::alive("4023.") {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nobody survives a caller that went away (U4)");
+        assert!(begun.elapsed() < Duration::from_mins(1), "nobody survives a caller that went away (U4)");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -299,7 +299,7 @@ async fn hostile_d12_a_compressed_page_is_counted_after_decoding() {
     let began = Instant::now();
     let error = world.resolver(&config).place(&path("bomb.example/x"), &Nobody).await.unwrap_err();
     assert!(matches!(error, Error::NoModule { .. }), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
