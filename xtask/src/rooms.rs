@@ -22,15 +22,18 @@ const FLOORS: &[Floor] = &[
     Floor { number: 5, name: "EDGE", rooms: &["http"] },
     Floor { number: 4, name: "FACES", rooms: &["mirror", "sumdb", "index", "web"] },
     Floor { number: 3, name: "DECISION", rooms: &["fetch"] },
-    Floor { number: 2, name: "MATTER", rooms: &["origin", "upstream", "egress", "store"] },
+    Floor { number: 2, name: "MATTER", rooms: &["origin", "upstream", "egress", "store", "log"] },
     Floor { number: 1, name: "WORDS", rooms: &["module", "tlog"] },
 ];
 
 /// Arrows along a floor that are meant: upstreams and origins speak through the one way out and deliver into
-/// scratch files of the store, and a go-import page may lead from an origin to somebody's own GOPROXY (V-21).
+/// scratch files of the store, and a go-import page may lead from an origin to somebody's own GOPROXY (V-21). The log
+/// keeps its records in the store, and asks witnesses and other logs through the one way out.
 const SIDEWAYS: &[(&str, &str)] = &[
     ("upstream", "egress"),
     ("upstream", "store"),
+    ("log", "egress"),
+    ("log", "store"),
     ("origin", "egress"),
     ("origin", "store"),
     ("origin", "upstream"),
