@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Check every byte kept against what was promised
     #[command(alias = "scrub")]
     Fsck(Fsck),
+    /// Keys and records of our own checksum database
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -194,6 +197,24 @@ pub(crate) struct Fsck {
     /// Move damaged files to quarantine, so that they are fetched again
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+/// `log`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Make the key that signs, and print the GOSUMDB line for it
+    Keygen(Keygen),
+}
+
+/// `log keygen`
+#[derive(Args, Debug)]
+pub(crate) struct Keygen {
+    /// The log's name: the host it is reached at, and /log
+    #[arg(long, value_name = "HOST/log")]
+    pub(crate) name: String,
+    /// The file to write the secret key to; an existing one is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 /// `config`

@@ -10,6 +10,7 @@ mod get;
 mod import;
 mod kept;
 mod list;
+mod log;
 mod prefetch;
 mod serve;
 mod show;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_store::Store;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, LogCommand};
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
             return Ok(Exit::Done);
         }
         Command::Config(crate::cli::ConfigCommand::Init) => return Ok(config::init(output)),
+        Command::Log(LogCommand::Keygen(keygen)) => return log::keygen(keygen, output),
         _ => {}
     }
     let effective = configuration(cli)?;
@@ -47,7 +49,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Show(show) => show::run(show, &effective, output),
         Command::Fsck(fsck) => fsck::run(fsck, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
-        Command::Completion { .. } | Command::Version => Ok(Exit::Done),
+        Command::Completion { .. } | Command::Version | Command::Log(LogCommand::Keygen(_)) => Ok(Exit::Done),
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) origin: Origin,
     pub(crate) egress: Egress,
     pub(crate) verify: Verify,
+    pub(crate) log: Log,
     pub(crate) web: Web,
     pub(crate) observe: Observe,
 }
@@ -67,6 +68,21 @@ pub(crate) struct Egress {
 pub(crate) struct Verify {
     pub(crate) log: String,
     pub(crate) unchecked: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the wiring of the log, which reads it, is on its way")]
+pub(crate) struct Log {
+    pub(crate) enabled: bool,
+    pub(crate) name: String,
+    pub(crate) key_file: String,
+    pub(crate) second_key_file: String,
+    pub(crate) key: String,
+    pub(crate) signer: Vec<String>,
+    pub(crate) deny: Vec<String>,
+    pub(crate) align: u64,
+    pub(crate) witnesses: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -162,6 +178,18 @@ impl Effective {
         }
         if server.listen.is_empty() {
             return Err(self.slip("server.listen", "at least one address is needed"));
+        }
+        let log = &self.config.log;
+        if log.enabled && log.name.is_empty() {
+            return Err(
+                self.slip("log.name", "the log needs a name: HOST/log, as \"modkeep log keygen\" was told")
+            );
+        }
+        if log.enabled && log.key_file.is_empty() == log.signer.is_empty() {
+            return Err(self.slip("log.key_file", "say one of key_file and signer"));
+        }
+        if log.align != 1 && log.align != 256 {
+            return Err(self.slip("log.align", "must be 256 or 1"));
         }
         for key in ["per_upstream", "per_host", "queue_max"] {
             if self.table["origin"].get(key).and_then(toml::Value::as_integer) == Some(0) {
