@@ -203,6 +203,7 @@ impl Fork {
 ///         zip_h1: Some([0; 32]),
 ///         go_mod_h1: None,
 ///         head,
+///         inclusion: Box::new([]),
 ///     }
 /// }
 /// ```
@@ -216,6 +217,7 @@ pub struct ProvenRecord {
     zip_h1: Option<[u8; 32]>,
     go_mod_h1: Option<[u8; 32]>,
     head: SignedHead,
+    inclusion: Box<[Hash]>,
 }
 
 impl ProvenRecord {
@@ -257,6 +259,11 @@ impl ProvenRecord {
     /// The head that the record was proven under: the newest known then.
     pub fn head(&self) -> &SignedHead {
         &self.head
+    }
+
+    /// The proof that the record is in the tree of [`head`](Self::head), for others: hashes from the leaf's sibling up.
+    pub fn inclusion(&self) -> &[Hash] {
+        &self.inclusion
     }
 }
 
@@ -406,6 +413,9 @@ fn prove(
         let (module, version) = (name.module().into(), name.version().into());
         return Err(ClientError::MissingLine { id: *id, module, version });
     }
+    // The tiles that authenticate a leaf hold every hash of its proof.
+    let inclusion =
+        proof::prove_inclusion(tree, head.size(), *id).ok_or(ClientError::RecordMismatch { id: *id })?;
     Ok(ProvenRecord {
         log_name: key.name().into(),
         id: *id,
@@ -415,6 +425,7 @@ fn prove(
         zip_h1: sums.zip,
         go_mod_h1: sums.go_mod,
         head: head.clone(),
+        inclusion: inclusion.into(),
     })
 }
 

@@ -105,7 +105,10 @@ proptest! {
             (outcome, answers.len())
         };
         let (outcome, answers) = look(None);
-        prop_assert_eq!(outcome.unwrap().record.id().get(), id);
+        let proven = outcome.unwrap().record;
+        prop_assert_eq!(proven.id().get(), id);
+        let (head, leaf) = (proven.head(), record(id).leaf_hash());
+        prop_assert!(verify_inclusion(proven.inclusion(), head.size(), head.root(), proven.id(), leaf).is_ok());
         let (outcome, _) = look(Some(answer.index(answers)));
         prop_assert!(outcome.is_err());
     }

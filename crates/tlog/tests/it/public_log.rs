@@ -11,6 +11,8 @@ use std::{
 use modkeep_tlog::{
     ClientError, LookupPath, SignedHead, Tile, VerifierKey,
     client::{Head, Lookup, TileCheck},
+    leaf_hash,
+    proof::verify_inclusion,
 };
 
 use crate::driver::{check_head, check_tile, look_up};
@@ -52,6 +54,9 @@ fn prove_all(log: &Path) -> (usize, usize) {
             let outcome =
                 look_up(&mut lookup, serve).unwrap_or_else(|error| panic!("{module}@{version}: {error}"));
             assert_eq!(outcome.record.log_name(), "sum.golang.org");
+            let (record, head) = (&outcome.record, outcome.record.head());
+            let leaf = leaf_hash(record.text().as_bytes());
+            verify_inclusion(record.inclusion(), head.size(), head.root(), record.id(), leaf).unwrap();
             assert!(outcome.record.zip_h1().is_some() && outcome.record.go_mod_h1().is_some());
             assert_eq!(Some(outcome.lookup), serve(&name.path(), false));
             if known.is_some() {
