@@ -57,7 +57,7 @@ pub struct Config {
     pub deny: Vec<HostPattern>,
     /// If not empty: nobody else is contacted (E09). Named places and allowed ones always are.
     pub only: Vec<HostPattern>,
-    /// A PEM file of certificate authorities trusted beside the system's.
+    /// A PEM file of certificate authorities trusted beside the system's (`[egress] ca_file`).
     pub ca_file: Option<PathBuf>,
     /// Forward proxies.
     pub proxies: ProxyEnv,
@@ -141,6 +141,8 @@ struct Inner {
     /// Connections whose certificate nobody checked are kept apart, so that no other request gets one.
     insecure: Client<Connector, Full<Bytes>>,
     ways: Arc<Ways>,
+    /// Whom we believe, where that is not the system's own list.
+    authorities: Option<Box<str>>,
     budget: Budget,
     manners: Manners,
     user_agent: HeaderValue,
@@ -158,7 +160,8 @@ impl Egress {
     /// Sets up TLS and the pool. Reads the system's certificates, or the files that `SSL_CERT_FILE` and
     /// `SSL_CERT_DIR` name; call it at the start of the program.
     pub fn new(config: Config) -> Result<Self, SetupError> {
-        let tls = Arc::new(tls::client_config(config.ca_file.as_deref())?);
+        let roots = tls::Roots::load(config.ca_file.as_deref())?;
+        let tls = Arc::new(tls::client_config(&roots)?);
         let tls_unchecked = Arc::new(tls::unchecked(&tls));
         let ways = Arc::new(Ways {
             gate: Gate {
@@ -179,6 +182,7 @@ impl Egress {
             client: pool(Connector { ways: Arc::clone(&ways), trust: Trust::Verified }),
             insecure: pool(Connector { ways: Arc::clone(&ways), trust: Trust::Insecure }),
             ways,
+            authorities: roots.pem,
             budget: Budget::default(),
             manners: Manners::new(config.opt_out, config.crawl_rules, config.pace),
             user_agent,
@@ -214,6 +218,12 @@ impl Egress {
     /// manners of crawling do not apply.
     pub fn is_configured(&self, url: &Url) -> bool {
         HostPort::of(url).is_some_and(|place| self.inner.ways.gate.is_exempt(&place))
+    }
+
+    /// The certificate authorities that we believe, as PEM, where they are not just the system's own: a `ca_file`, or
+    /// what `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Programs that go out through a [`tunnel`](Self::tunnel) see neither.
+    pub fn authorities(&self) -> Option<&str> {
+        self.inner.authorities.as_deref()
     }
 
     async fn ask(&self, request: Request, post: Option<Post>) -> Result<Response, Error> {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -29,20 +31,40 @@ pub enum SetupError {
     },
 }
 
-/// A client configuration over the system's roots, a file of extra ones, or, where the system has
-/// none, the Mozilla list built in.
+/// Whom we believe: the system's roots, a file of extra ones, or, where the system has none, the Mozilla list built
+/// in.
+pub(crate) struct Roots {
+    store: RootCertStore,
+    /// All of them as PEM, where the system's own list is not what counts.
+    pub(crate) pem: Option<Box<str>>,
+}
+
+/// The variables that put another list in the place of the system's.
+const LISTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+impl Roots {
+    /// Reads the lists, and `ca_file` on top of them.
+    pub(crate) fn load(ca_file: Option<&Path>) -> Result<Self, SetupError> {
+        let (mut store, mut certificates) = system_roots();
+        if let Some(path) = ca_file {
+            let more = read_file(path)?;
+            add(&mut store, &more).map_err(|reason| SetupError::CaFile { path: path.to_owned(), reason })?;
+            certificates.extend(more);
+        }
+        let is_ours = ca_file.is_some() || LISTS.iter().any(|list| std::env::var_os(list).is_some());
+        Ok(Self { store, pem: is_ours.then(|| certificates.iter().map(pem).collect::<String>().into()) })
+    }
+}
+
+/// A client configuration that believes these roots.
 ///
 /// The provider is named here and nowhere else: a library must not choose for the whole process.
-pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, SetupError> {
-    let mut roots = system_roots();
-    if let Some(path) = ca_file {
-        add_file(&mut roots, path)?;
-    }
+pub(crate) fn client_config(roots: &Roots) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| SetupError::Tls { reason: error.to_string() })?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots.store.clone())
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
@@ -95,28 +117,43 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR` where set, else the platform's store, else the built-in list.
-fn system_roots() -> RootCertStore {
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` where set, else the platform's store, else the built-in list, which has no
+/// certificates to show.
+fn system_roots() -> (RootCertStore, Vec<CertificateDer<'static>>) {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "a certificate store could not be read");
     }
-    roots.add_parsable_certificates(found.certs);
+    roots.add_parsable_certificates(found.certs.iter().cloned());
     if roots.is_empty() {
         tracing::warn!("no system certificates found: using the built-in Mozilla list");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    roots
+    (roots, found.certs)
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), SetupError> {
+fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     let failed = |reason: String| SetupError::CaFile { path: path.to_owned(), reason };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-    let before = roots.len();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<_> = certificates.map_err(|error| failed(error.to_string()))?;
+    if certificates.is_empty() { Err(failed("no certificate in it".to_owned())) } else { Ok(certificates) }
+}
+
+fn add(roots: &mut RootCertStore, certificates: &[CertificateDer<'static>]) -> Result<(), String> {
+    let mut each = certificates.iter().cloned();
+    each.try_for_each(|certificate| roots.add(certificate)).map_err(|error| error.to_string())
+}
+
+/// One certificate in the form that every program reads (RFC 7468: lines of 64 characters).
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.extend([line, "\n"]);
+        rest = after;
     }
-    if roots.len() == before { Err(failed("no certificate in it".to_owned())) } else { Ok(()) }
+    pem + "-----END CERTIFICATE-----\n"
 }

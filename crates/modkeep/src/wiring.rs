@@ -53,7 +53,7 @@ impl House {
         store.set_work_bytes_max(effective.config.origin.cache_max.0);
         let origin = Origin::new(modkeep_origin::Parts {
             config: origin::config(effective)?,
-            programs: Some(origin::programs(effective)),
+            programs: Some(origin::programs(effective)?),
             egress: egress.clone(),
             store: store.clone(),
         });
@@ -111,6 +111,7 @@ pub(crate) fn check(effective: &Effective) -> Result<(), Failed> {
     unchecked(effective, &gosumdb(effective)?)?;
     store_config(effective)?;
     origin::config(effective)?;
+    origin::programs(effective)?;
     egress(effective, &sources, &[]).map(drop)
 }
 
@@ -219,6 +220,20 @@ fn home_expanded(path: &str) -> Result<PathBuf, Failed> {
     }
 }
 
+/// A file that a key names, if it names one.
+fn readable(effective: &Effective, key: &str, path: &str) -> Result<Option<PathBuf>, Failed> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let file = home_expanded(path)?;
+    let wrong = |reason: &str| Failed::from(effective.slip(key, format!("{path:?}: {reason}")));
+    match std::fs::File::open(&file).and_then(|file| file.metadata()) {
+        Ok(facts) if facts.is_dir() => Err(wrong("is a folder; name a file")),
+        Ok(_) => std::path::absolute(file).map(Some).map_err(|error| wrong(&error.to_string())),
+        Err(error) => Err(wrong(&format!("{error}; name a file that may be read, or leave the key out"))),
+    }
+}
+
 /// The one way out, with the chain's places, the database's and `more` as configured infrastructure.
 pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> Result<Egress, Failed> {
     let mut named = sources.places();
@@ -241,6 +256,7 @@ pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> 
         allow,
         named,
         own: own_places(effective),
+        ca_file: readable(effective, "egress.ca_file", &effective.config.egress.ca_file)?,
         proxies,
         per_upstream: section.per_upstream,
         queue_max: section.queue_max,

@@ -45,9 +45,8 @@ pub struct Config {
     pub jobs_max: usize,
     /// The contact that `User-Agent` headers name (V-98).
     pub user_agent: String,
-    /// Certificates that are believed instead of the system's, PEM (`[egress] ca_file`).
-    pub ca_file: Option<PathBuf>,
-    /// The hosts' keys for ssh, as `known_hosts` of ssh. `None`: a host's first key is believed and then kept.
+    /// The hosts' keys for ssh, as `known_hosts` of ssh (`[origin] known_hosts`). `None`: a host's first key is believed
+    /// and then kept.
     pub known_hosts: Option<PathBuf>,
 }
 
@@ -58,7 +57,6 @@ impl Default for Config {
             path: ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from).to_vec(),
             jobs_max: 4,
             user_agent: modkeep_egress::user_agent(None),
-            ca_file: None,
             known_hosts: None,
         }
     }
@@ -156,10 +154,7 @@ impl Programs {
         let config = &self.0.config;
         // With a key, ssh runs the keeper once more, for its connection.
         let keeper = key.as_ref().and_then(|_| way::keeper(config));
-        [local, key, keeper, config.ca_file.clone(), config.known_hosts.clone()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [local, key, keeper, config.known_hosts.clone()].into_iter().flatten().collect()
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Store {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Egress {
+    pub(crate) ca_file: String,
     pub(crate) allow: Vec<String>,
 }
 

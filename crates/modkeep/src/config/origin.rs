@@ -24,6 +24,7 @@ pub(crate) struct Origin {
     pub(crate) govcs: String,
     pub(crate) insecure: Vec<String>,
     pub(crate) ssh: Vec<String>,
+    pub(crate) known_hosts: String,
     pub(crate) opt_out: Vec<String>,
     pub(crate) netrc: String,
     pub(crate) rewrite: Vec<Rewrite>,

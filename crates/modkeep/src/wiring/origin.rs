@@ -9,7 +9,7 @@ use modkeep_module::{ModulePath, Patterns};
 use modkeep_origin::{Config, Govcs, LoginRule, LoginSource, ProgramConfig, Rewrite, Vanity, Vcs};
 use url::Url;
 
-use super::{home_expanded, patterns};
+use super::{home_expanded, patterns, readable};
 use crate::config::{Credential, Effective, VcsName};
 use crate::exit::Failed;
 
@@ -27,10 +27,7 @@ pub(super) fn config(effective: &Effective) -> Result<Config, Failed> {
     Ok(Config {
         rewrites: rewrites(effective)?,
         logins: logins(effective)?,
-        netrc: Some(&section.netrc)
-            .filter(|path| !path.is_empty())
-            .map(|path| home_expanded(path))
-            .transpose()?,
+        netrc: readable(effective, "origin.netrc", &section.netrc)?,
         vcs: section.vcs.iter().copied().map(vcs).collect(),
         govcs: govcs(effective)?,
         insecure: patterns_of("origin.insecure", &section.insecure)?,
@@ -44,16 +41,16 @@ pub(super) fn config(effective: &Effective) -> Result<Config, Failed> {
 }
 
 /// How programs are run: in a jail that this very program keeps.
-pub(super) fn programs(effective: &Effective) -> ProgramConfig {
+pub(super) fn programs(effective: &Effective) -> Result<ProgramConfig, Failed> {
     let section = &effective.config.origin;
     let contact = (!section.user_agent_contact.is_empty()).then_some(section.user_agent_contact.as_str());
-    ProgramConfig {
+    Ok(ProgramConfig {
         keeper: vec![PathBuf::from("/proc/self/exe"), PathBuf::from(super::JAIL)],
         path: section.programs.iter().map(PathBuf::from).collect(),
         jobs_max: JOBS_MAX,
         user_agent: user_agent(contact),
-        ..ProgramConfig::default()
-    }
+        known_hosts: readable(effective, "origin.known_hosts", &section.known_hosts)?,
+    })
 }
 
 /// Whose owners asked to be left alone.

@@ -3,6 +3,8 @@
 use modkeep_testkit::client::allow_descriptors;
 use modkeep_testkit::git::{Fault, GitServer, Kind};
 use modkeep_testkit::program::{Program, Setup};
+use modkeep_testkit::programs::SshServer;
+use modkeep_testkit::tls::{Authority, Flaw};
 use modkeep_testkit::{Go, Pending};
 
 use crate::{MODKEEP, assert_sound};
@@ -323,5 +325,65 @@ fn a_moved_tag_is_noticed_by_the_way_when_somebody_asks_for_the_list() {
     while told().as_deref() != Some("tag-moved") {
         assert!(begin.elapsed().as_secs() < 60, "{}", modkeep.said());
         std::thread::sleep(std::time::Duration::from_millis(50)); // a background look has no event to wait for
+    }
+}
+
+/// A repository with one version below `folder`.
+fn lake(folder: &std::path::Path) {
+    let path = folder.join("github.com/dan/lake");
+    modkeep_testkit::GitRepo::init(&path)
+        .put("go.mod", "module github.com/dan/lake\n\ngo 1.21\n")
+        .commit("fill")
+        .tag("v1.0.0")
+        .save();
+}
+
+/// A mirror that finds github.com at `base`.
+fn found_at(base: &str) -> Setup {
+    let rewrite = format!(r#"[{{ prefix = "https://github.com/", url = "{base}/github.com/" }}]"#);
+    Setup::new(MODKEEP)
+        .with("MODKEEP_ORIGIN_UPSTREAM", "direct")
+        .with("MODKEEP_ORIGIN_REWRITE", &rewrite)
+        .with("MODKEEP_VERIFY_LOG", "off")
+}
+
+#[test]
+fn configured_certificates_are_believed_by_us_and_by_the_programs_we_start() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    lake(folder.path());
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    let ca_file = folder.path().join("ca.pem").display().to_string();
+    // The second speaks no version 2 of the protocol, so that git asks it, from its jail.
+    for kind in [Kind::Full, Kind::V1] {
+        let server = GitServer::over_tls(folder.path(), kind, authority.server(Flaw::None));
+        for (variable, opens) in
+            [("MODKEEP_EGRESS_CA_FILE", true), ("SSL_CERT_FILE", true), ("READ_BY_NOBODY", false)]
+        {
+            let setup = found_at(&server.url()).with(variable, &ca_file);
+            let modkeep = setup.serve();
+            let answer = modkeep.get("/github.com/dan/lake/@v/v1.0.0.zip");
+            assert_eq!(answer.status == 200, opens, "{kind:?} {variable}: {}", answer.text());
+        }
+    }
+}
+
+#[test]
+fn ssh_goes_to_hosts_whose_keys_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    lake(folder.path());
+    let server = SshServer::start();
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let base = format!("ssh://{user}@{}{}", server.host(), folder.path().display());
+    let credential =
+        format!(r#"[{{ match = "{}", ssh_key_file = "{}" }}]"#, server.host(), server.key().display());
+    let known = folder.path().join("known_hosts");
+    for (key, opens) in [(server.known_host(), true), (server.known_host().replace("AAAA", "AAAB"), false)] {
+        std::fs::write(&known, key).unwrap();
+        let setup = found_at(&base)
+            .with("MODKEEP_ORIGIN_CREDENTIAL", &credential)
+            .with("MODKEEP_ORIGIN_KNOWN_HOSTS", known.to_str().unwrap());
+        let modkeep = setup.serve();
+        let answer = modkeep.get("/github.com/dan/lake/@v/v1.0.0.zip");
+        assert_eq!(answer.status == 200, opens, "{}\n{}", answer.text(), modkeep.said());
     }
 }

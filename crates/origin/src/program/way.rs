@@ -1,6 +1,7 @@
 //! How a job gets out: through a tunnel of the egress gate, and no other way (E03).
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use modkeep_egress::{Egress, Trust, Tunnel, TunnelLimits};
 
@@ -42,7 +43,8 @@ impl Way {
             }
             _ => None,
         };
-        let ca_file = config.ca_file.as_ref().and_then(|path| path.to_str().map(str::to_owned));
+        let ca_file =
+            authorities(egress, folder).map_err(|error| trouble(format!("our disk: {}", error.kind())))?;
         Ok(Self { tunnel: Some(tunnel), ca_file, ssh })
     }
 
@@ -65,6 +67,16 @@ impl Way {
     pub(super) fn trouble(&self) -> Option<Error> {
         self.tunnel.as_ref().and_then(Tunnel::trouble).map(|error| Error::of_egress(&error))
     }
+}
+
+/// The file that tells the job whom we believe; none where the system's own list says it. Written anew for each job:
+/// the one before could write here.
+fn authorities(egress: &Egress, folder: &Path) -> io::Result<Option<String>> {
+    let Some(pem) = egress.authorities() else { return Ok(None) };
+    let path = folder.join("authorities.pem");
+    fs::create_dir_all(folder)?;
+    fs::write(&path, pem)?;
+    path.into_os_string().into_string().map(Some).map_err(|_| io::ErrorKind::InvalidFilename.into())
 }
 
 /// The keeper's program by the path that other processes know it by.

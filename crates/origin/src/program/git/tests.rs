@@ -322,3 +322,19 @@ async fn ssh_has_one_key_and_believes_the_configured_host_alone() {
     let refused = strange.open(Vcs::Git, ours).unwrap().refs(Scope::All).await;
     assert!(matches!(refused, Err(Error::Refused { .. })), "through the gate too: {refused:?}");
 }
+
+#[tokio::test]
+async fn certificates_that_we_believe_are_believed_by_the_program() {
+    use modkeep_testkit::tls::{Authority, Flaw};
+    let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
+    fill(&mut GitRepo::init(&folder.path().join("r")));
+    let server = GitServer::over_tls(folder.path(), Kind::V1, authority.server(Flaw::None));
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, authority.pem()).unwrap();
+    for (ca_file, opens) in [(Some(file), true), (None, false)] {
+        let egress = modkeep_egress::Config { ca_file, ..modkeep_egress::Config::default() };
+        let rig = Rig::with(&[&server.host()], crate::program::Config::default(), egress);
+        let refs = rig.open(Vcs::Git, at(&server)).unwrap().refs(Scope::All).await;
+        assert_eq!(refs.as_ref().is_ok_and(|refs| refs.tags.len() == 3), opens, "{refs:?}");
+    }
+}
