@@ -150,6 +150,7 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
         StoreError::DiskFull { .. }
         | StoreError::ReadOnly { .. }
         | StoreError::Io { .. }
+        | StoreError::Fenced
         | StoreError::Ledger { .. } => Failure::Storage { subject, reason: reason() },
         StoreError::GoModDiffers { .. } | StoreError::Name { .. } => {
             Failure::BadContent { subject, reason: reason() }
@@ -159,6 +160,7 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
         StoreError::Locked { .. }
         | StoreError::NewerFormat { .. }
         | StoreError::Conflict { .. }
+        | StoreError::LogConflict { .. }
         | StoreError::WrongVersion { .. } => Failure::Internal { subject, reason: reason() },
     }
 }

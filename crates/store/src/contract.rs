@@ -34,6 +34,7 @@ pub fn ledger(ledger: &dyn Ledger) {
     repositories_are_apart(ledger);
     damaged_files_are_marked_and_repaired(ledger);
     looks_at_origins_are_kept(ledger);
+    the_log_learns_of_complete_versions(ledger);
     answers_replace_each_other(ledger);
     queries_are_bounded(ledger);
     heads_are_compared_and_set(ledger);
@@ -252,6 +253,35 @@ fn looks_at_origins_are_kept(ledger: &dyn Ledger) {
         OriginCheck { version: version("example.com/nobody", "v1.0.0"), ..look(OriginState::Login, 5) };
     assert_eq!(note(stranger), 0);
     assert_eq!(ledger.origin_checks(&main, None).unwrap().len(), 1);
+}
+
+fn the_log_learns_of_complete_versions(ledger: &dyn Ledger) {
+    let pending = |after| -> Vec<(u64, String)> {
+        let found = ledger.log_pending(after, 100).unwrap();
+        found.into_iter().map(|(_, one)| (one.id, one.module_version().unwrap().to_string())).collect()
+    };
+    let before: Vec<u64> = pending(0).into_iter().map(|(id, _)| id).collect();
+    ledger.settle_log_pending(&before).unwrap();
+    assert_eq!(pending(0), [], "settled");
+
+    let zip_only = with_zip("example.com/told", "v1.0.0", 11);
+    let complete = NewVersion { go_mod: Some(sum(11)), ..zip_only.clone() };
+    let mod_only =
+        NewVersion { zip: None, version: version("example.com/told", "v1.1.0"), ..complete.clone() };
+    let first = record(ledger, zip_only).unwrap().id;
+    let second = record(ledger, mod_only.clone()).unwrap().id;
+    assert_eq!(pending(0), [], "half a version has no record");
+    record(ledger, complete.clone()).unwrap();
+    record(ledger, complete.clone()).unwrap();
+    let hidden = NewVersion { visibility: Visibility::Private, zip: Some(sum(11)), ..mod_only };
+    record(ledger, hidden).unwrap();
+    let told = |id, number: &str| (id, format!("example.com/told@{number}"));
+    assert_eq!(pending(0), [told(first, "v1.0.0"), told(second, "v1.1.0")], "each once, private ones too");
+    assert_eq!(pending(first), [told(second, "v1.1.0")]);
+    ledger.settle_log_pending(&[first, u64::MAX]).unwrap();
+    record(ledger, complete).unwrap();
+    assert_eq!(pending(0), [told(second, "v1.1.0")], "what is settled does not come back");
+    assert!(ledger.doubts().unwrap().is_empty());
 }
 
 fn answers_replace_each_other(ledger: &dyn Ledger) {

@@ -107,6 +107,16 @@ pub enum Error {
         /// What the engine said.
         detail: String,
     },
+    /// Another writer of the log has taken over. This one is to be dropped; nothing was written (R28).
+    #[error("another writer of the log has taken over")]
+    Fenced,
+    /// Something of the log was to be other than what is stored, which stays (R5). Whoever asked for it is wrong about
+    /// the log, and has to start again from what is stored.
+    #[error("the log: {what}")]
+    LogConflict {
+        /// What differs.
+        what: String,
+    },
     /// The store, or the runtime it works on, is shutting down.
     #[error("the store is closed")]
     Closed,

@@ -337,6 +337,11 @@ pub trait Ledger: Send + Sync + Debug {
         repository: &Repository,
         module: Option<&ModulePath>,
     ) -> Result<Vec<OriginCheck>, Error>;
+    /// Versions whose `.mod` and zip are recorded and that the log was not yet told of, by number, after one of them; at most
+    /// `limit`. The transaction that completes a version puts it here, private ones too.
+    fn log_pending(&self, after: u64, limit: u32) -> Result<Vec<(Repository, VersionRecord)>, Error>;
+    /// The log knows these versions now; unknown numbers are passed over.
+    fn settle_log_pending(&self, ids: &[u64]) -> Result<(), Error>;
     /// The ledger's doubts about itself: the engine's own check, totals against rows, feed order, dangling rows.
     fn doubts(&self) -> Result<Vec<Doubt>, Error>;
     /// Transactions made durable since the start; each costs one sync.

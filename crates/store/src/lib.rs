@@ -23,6 +23,7 @@ pub mod faults;
 mod foreign;
 pub mod fsck;
 pub mod ledger;
+mod log;
 mod name;
 mod origins;
 mod scratch;
@@ -40,6 +41,9 @@ pub use foreign::Foreign;
 pub use ledger::{
     Counts, FeedLine, FileFacts, Ledger, Question, SqliteLedger, StoredAnswer, SumFacts, VersionRecord,
     Visibility,
+};
+pub use log::{
+    HeadCommit, LogRecord, LogState, LogStore, LogWriter, NewRecord, RecordSource, Sequenced, StoredHead,
 };
 pub use name::{BlobName, FileKind, Repository, Sha256Sum};
 pub use origins::{OriginCheck, OriginState};

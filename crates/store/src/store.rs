@@ -23,6 +23,7 @@ use crate::foreign::Foreign;
 use crate::ledger::{
     Asked, Counts, FeedLine, Ledger, Quarantined, Question, StoredAnswer, VersionRecord, Visibility,
 };
+use crate::log::LogStore;
 use crate::name::{BlobName, FileKind, Repository};
 use crate::origins::{Broken, OriginState};
 use crate::scratch::Scratch;
@@ -310,6 +311,29 @@ impl Store {
     /// The memory of a foreign checksum database. The name is its key's name: `sum.golang.org`.
     pub fn foreign(&self, name: &str) -> Result<Foreign, Error> {
         Foreign::new(self.0.clone(), name)
+    }
+
+    /// The matter of our own checksum database. Made when it is missing, unless the store takes no writes:
+    /// [`Error::ReadOnly`] then. Blocking.
+    pub fn log(&self) -> Result<LogStore, Error> {
+        todo!()
+    }
+
+    /// Versions whose `.mod` and zip are here and that the log was not yet told of, in the order in which they became
+    /// complete, after one of them (0 for all); at most `limit`. A version's number is [`VersionRecord::id`].
+    pub async fn log_pending(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(Repository, VersionRecord)>, Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.ledger.log_pending(after, limit)).await
+    }
+
+    /// The log knows these versions now.
+    pub async fn settle_log_pending(&self, ids: Vec<u64>) -> Result<(), Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.watched(inner.ledger.settle_log_pending(&ids))).await
     }
 
     /// Keeps a piece of evidence; the same piece again only counts.

@@ -1,6 +1,7 @@
 //! The ledger in `SQLite`: WAL, every commit synced, one writer, many readers (D4). `schema.sql` is the format.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use modkeep_module::info::Timestamp;
 use modkeep_module::{H1, ModulePath, ModuleVersion, Version};
@@ -23,7 +24,7 @@ use crate::origins::{OriginCheck, OriginState};
 use crate::verify::Basis;
 
 /// The format that this program writes, and the newest that it reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const WRITER_SETTINGS: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -132,7 +133,7 @@ fn create(connection: &Connection) -> Result<(), Error> {
 
 /// What each format adds to the one before: the first line makes format 2 of format 1. A new ledger goes the same way, so
 /// that both are the same.
-const MIGRATIONS: [&str; 1] = [include_str!("format_2.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("format_2.sql"), include_str!("format_3.sql")];
 
 /// Brings an older ledger to today's format, each step in a transaction of its own (R29).
 fn migrate(connection: &Connection, found: u32) -> Result<(), Error> {
@@ -350,6 +351,9 @@ fn record_one(connection: &Connection, new: &NewVersion) -> Result<VersionRecord
     if zip == Merge::Add {
         zip_became_visible(connection, id, new)?;
     }
+    if zip == Merge::Add || go_mod == Merge::Add {
+        enqueue_complete(connection, id, new.now)?;
+    }
     let added = [
         new_info.filter(|_| info == Merge::Add).map(|facts| facts.size),
         new.go_mod.as_ref().filter(|_| go_mod == Merge::Add).map(|facts| facts.size),
@@ -422,6 +426,14 @@ fn zip_became_visible(connection: &Connection, id: i64, new: &NewVersion) -> Res
         execute(connection, sql, params![id, at])?;
     }
     Ok(())
+}
+
+/// A version of which `.mod` and zip are recorded now is news for the log (order of writes, 2). Called when either was
+/// added, so the transaction that completes it is the only one to do so.
+fn enqueue_complete(connection: &Connection, id: i64, now: SystemTime) -> Result<(), Error> {
+    let sql = "INSERT INTO log_pending (version, enqueued_at) SELECT id, ?2 FROM versions \
+        WHERE id = ?1 AND mod_sha256 IS NOT NULL AND zip_sha256 IS NOT NULL";
+    execute(connection, sql, params![id, to_micros(now)]).map(|_| ())
 }
 
 fn question_key(question: &Question) -> (i64, &str) {
@@ -731,6 +743,24 @@ impl Ledger for SqliteLedger {
         self.readers.run(|connection| rows(connection, sql, params![signed(after), limit], kept_evidence))
     }
 
+    fn log_pending(&self, after: u64, limit: u32) -> Result<Vec<(Repository, VersionRecord)>, Error> {
+        let sql = format!(
+            "SELECT {VERSION_COLUMNS}, r.name FROM log_pending p JOIN versions v ON v.id = p.version \
+             JOIN modules m ON m.id = v.module JOIN repositories r ON r.id = m.repository \
+             WHERE p.version > ?1 ORDER BY p.version LIMIT ?2"
+        );
+        let arguments = params![signed(after), limit];
+        self.readers.run(|connection| rows(connection, &sql, arguments, version_of_repository))
+    }
+
+    fn settle_log_pending(&self, ids: &[u64]) -> Result<(), Error> {
+        let ids = ids.to_vec();
+        self.write(move |connection| {
+            let sql = "DELETE FROM log_pending WHERE version = ?1";
+            ids.iter().try_for_each(|id| execute(connection, sql, params![signed(*id)]).map(|_| ()))
+        })
+    }
+
     fn doubts(&self) -> Result<Vec<Doubt>, Error> {
         self.readers.run(doubts)
     }
@@ -794,7 +824,7 @@ fn kept_evidence(row: &Row<'_>) -> Result<KeptEvidence, Error> {
 }
 
 /// Each names a promise and counts the rows that break it; the first column of its rows says which.
-const DOUBTS: [(&str, &str, &str); 9] = [
+const DOUBTS: [(&str, &str, &str); 10] = [
     ("R9", "a row points nowhere", "SELECT \"table\" || ' row ' || rowid FROM pragma_foreign_key_check"),
     (
         "R8",
@@ -825,6 +855,12 @@ const DOUBTS: [(&str, &str, &str); 9] = [
         "the feed names a version of another repository",
         "SELECT position FROM feed f JOIN versions v ON v.id = f.version JOIN modules m ON m.id = v.module \
          JOIN repositories r ON r.id = m.repository WHERE r.name <> 'main'",
+    ),
+    (
+        "R9",
+        "the log is to learn of a version that is not complete",
+        "SELECT m.path || '@' || v.version FROM log_pending p JOIN versions v ON v.id = p.version \
+         JOIN modules m ON m.id = v.module WHERE v.mod_sha256 IS NULL OR v.zip_sha256 IS NULL",
     ),
     (
         "R7",

@@ -1,0 +1,112 @@
+//! The matter of our own checksum database, in `<data>/log/` (spec `checksum-database.md` C2; `docs/format.md`).
+//!
+//! Sequence first, derive after: a record gets its number in one transaction ([`LogWriter::sequence`]), and from then on
+//! everything else follows from the rows. Full tiles are files, written once; the open edge, the heads and what belongs to
+//! them are rows; the index that finds a module version is derived, and is made again from the rows whenever it is not to be
+//! trusted. What a head means, and whether one may be signed, is for the room above to judge.
+
+mod read;
+mod write;
+
+use std::time::SystemTime;
+
+use modkeep_tlog::{GoSumRecord, Hash, RecordId, TreeSize};
+
+pub use read::LogStore;
+pub use write::LogWriter;
+
+/// Who vouches for a record.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum RecordSource {
+    /// We hashed the module ourselves.
+    Own,
+    /// A public checksum database proved it; its key's name, such as `sum.golang.org` (C7).
+    Upstream(Box<str>),
+}
+
+/// A record on its way into the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewRecord {
+    /// The two lines.
+    pub record: GoSumRecord,
+    /// Who vouches for them.
+    pub source: RecordSource,
+    /// The proof of the database that vouches, kept beside the record (a `tlog-proof`; C7 item 5).
+    pub provenance: Option<Vec<u8>>,
+}
+
+/// What became of a record that was offered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sequenced {
+    /// It is the first of its module version, and has this id now.
+    New(RecordId),
+    /// Its module version has a record already, which stays (A1 rule 1).
+    Known {
+        /// The id of that record.
+        id: RecordId,
+        /// Whether that record states the same two sums. If not, somebody moved a tag.
+        is_same: bool,
+    },
+}
+
+impl Sequenced {
+    /// The id of the record of this module version.
+    pub fn id(self) -> RecordId {
+        match self {
+            Self::New(id) | Self::Known { id, .. } => id,
+        }
+    }
+}
+
+/// A record as the log keeps it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogRecord {
+    /// Its place.
+    pub id: RecordId,
+    /// The two lines.
+    pub record: GoSumRecord,
+    /// Who vouches for them.
+    pub source: RecordSource,
+    /// When it got its id, in whole microseconds. Not part of what is hashed.
+    pub sequenced_at: SystemTime,
+}
+
+/// Where the log stands: facts of one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogState {
+    /// How many records have an id.
+    pub sequenced: TreeSize,
+    /// How many of them are covered by a committed head. Never more than `sequenced`.
+    pub built: TreeSize,
+    /// The open tile of each level at `built`, lowest first: 32 bytes for each hash, fewer than 256 of them.
+    pub edge: Vec<Vec<u8>>,
+    /// How often a writer was taken. The newest writer is the only one (R28).
+    pub epoch: u64,
+}
+
+/// A head with what was signed for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredHead {
+    /// How many records it covers.
+    pub size: TreeSize,
+    /// The root of their tree.
+    pub root: Hash,
+    /// The go.sum head as a signed note (A5).
+    pub note: Vec<u8>,
+    /// The same head as a checkpoint, signed (B1).
+    pub checkpoint: Vec<u8>,
+    /// When it was signed, in whole microseconds. Not part of what is signed.
+    pub signed_at: SystemTime,
+}
+
+/// What transaction B makes true: the promise.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadCommit<'a> {
+    /// The size that was built before; compared and set.
+    pub built: TreeSize,
+    /// The new heads, by growing size; the last one's size is built from now on. One of the size `built` replaces the
+    /// signatures of the head that is there, if the root is the same.
+    pub heads: &'a [StoredHead],
+    /// The open tile of each level at the last head's size, lowest first.
+    pub edge: &'a [Vec<u8>],
+}
