@@ -3,3 +3,21 @@
 //! Sequence first, derive after (spec, part C): a transaction of the store gives a record its number; hashes, tiles and
 //! heads are functions of the sequence; a head is signed only after everything below it is durable and was read back and
 //! hashed again by other code. Only this room holds a signing key.
+//!
+//! The life of a record: it is appended by a caller and *pending* in the queue; one transaction *sequences* it; tiles
+//! and a head are *derived*; the head is *signed* after the second computation, *committed*, and *published*. Only then
+//! is the caller answered ([`Log::append`]).
+
+mod config;
+mod error;
+mod event;
+mod head;
+pub mod keys;
+mod log;
+
+pub use config::{Config, HeadAlign, KnownHead, Parts};
+pub use error::{AppendError, OpenError};
+pub use event::{Event, Observer, Timings};
+pub use head::Head;
+pub use keys::{Keygen, LogName, SignError, Signer};
+pub use log::{Appended, Log, State};

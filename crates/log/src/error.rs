@@ -1,0 +1,97 @@
+//! What can go wrong, one variant for each thing a caller does differently.
+
+use std::sync::Arc;
+
+use modkeep_tlog::TreeSize;
+
+/// Why a record was not appended, or not answered for. Cloneable, so that one batch can tell all its waiters.
+///
+/// Except for [`Refused`](Self::Refused) the record may be in the log nevertheless: ask again, the answer is the same id.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Too many are waiting: 503, and a second later there is room (C3, "Backpressure").
+    #[error("the log is busy: {waiting} records are waiting")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
+    /// The log takes no records at present: an operator paused it, it was opened for reading, it is starting again
+    /// after an error, or it is closing. 503.
+    #[error("the log is paused: {reason}")]
+    Paused {
+        /// Why, in words for the operator.
+        reason: Arc<str>,
+    },
+    /// The text is no record of a log (I09), and never will be.
+    #[error("not a record: {0}")]
+    Refused(modkeep_tlog::record::RecordError),
+    /// The store failed under this batch. The sequencer starts again from what is stored (R10). 503.
+    #[error("the log's store: {0}")]
+    Store(modkeep_store::Error),
+}
+
+/// Why a log does not sign. Its stored matter can still be served: [`Log::open_reading`](crate::Log::open_reading).
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store failed, or is not ours to write.
+    #[error("the log's store: {0}")]
+    Store(#[from] modkeep_store::Error),
+    /// No signer was given, or their names differ.
+    #[error("the log has no usable signer: {0}")]
+    Signers(String),
+    /// The newest head was signed by none of these keys: another log's data directory, or another log's key.
+    #[error(
+        "the newest head in the store is not signed by {vkey}: {detail}; use the key that began this log, or another data directory"
+    )]
+    OtherKey {
+        /// The key given.
+        vkey: String,
+        /// What did not fit.
+        detail: String,
+    },
+    /// What is stored contradicts itself (C4, checks 1 and 3): tiles, state and head do not fit together.
+    #[error(
+        "the stored log is damaged: {detail}; run `modkeep log fsck`, then restore the named file from a replica or a backup"
+    )]
+    Damaged {
+        /// What does not fit what.
+        detail: String,
+    },
+    /// Somebody has seen a larger head: the data directory was put back from an old copy (C4, check 2; I17).
+    #[error(
+        "{seen_by} has seen a head of size {seen}, the newest one here has size {ours}: this is an old copy of the log; \
+         nothing will be signed from it; restore a newer copy, or run `modkeep log recover`"
+    )]
+    Behind {
+        /// Who.
+        seen_by: String,
+        /// The size seen.
+        seen: TreeSize,
+        /// The size of our newest head.
+        ours: TreeSize,
+    },
+    /// Somebody has seen another root at a size that we know: two histories (C4, check 2; R5).
+    #[error(
+        "{seen_by} has seen another head of size {size} than the one here: two histories of one log; nothing will be \
+         signed; keep both heads as evidence, and restore the copy that clients have seen"
+    )]
+    Forked {
+        /// Who.
+        seen_by: String,
+        /// The size.
+        size: TreeSize,
+    },
+    /// The key refuses to sign.
+    #[error("the signer: {0}")]
+    Sign(#[from] crate::keys::SignError),
+    /// A file outside the store could not be read.
+    #[error("cannot read {path}: {detail}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+}
