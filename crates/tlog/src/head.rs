@@ -3,12 +3,10 @@
 use alloc::{boxed::Box, format, string::String};
 
 use crate::{
-    hash::{Hash, TreeSize, empty_root},
+    checkpoint::GO_SUM_ORIGIN,
+    hash::{EMPTY_ROOT, Hash, TreeSize, empty_root},
     note::{Note, NoteError, VerifierKey},
 };
-
-/// The first line of every go.sum head.
-const FIRST_LINE: &str = "go.sum database tree";
 
 /// Size and root of a tree. Nobody vouches for it: see [`SignedHead`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +29,9 @@ pub enum HeadError {
 }
 
 impl TreeHead {
+    /// The head of the tree that holds nothing.
+    pub const EMPTY: Self = Self { size: TreeSize::EMPTY, root: EMPTY_ROOT };
+
     /// Reads the three lines of a head. Further lines are legal and passed over (A5).
     ///
     /// A size of 0 with a root that is not the empty tree's is refused: nothing could ever prove it.
@@ -40,14 +41,14 @@ impl TreeHead {
 
     /// The three lines, the text to sign. Never more than that (CVE-2026-56864).
     pub fn to_text(&self) -> String {
-        format!("{FIRST_LINE}\n{}\n{}\n", self.size, self.root)
+        format!("{GO_SUM_ORIGIN}\n{}\n{}\n", self.size, self.root)
     }
 }
 
 /// The head and whatever follows it.
 fn parse(text: &str) -> Result<(TreeHead, &str), HeadError> {
     let mut lines = text.splitn(4, '\n');
-    let (Some(FIRST_LINE), Some(size), Some(root), Some(extra)) =
+    let (Some(GO_SUM_ORIGIN), Some(size), Some(root), Some(extra)) =
         (lines.next(), lines.next(), lines.next(), lines.next())
     else {
         return Err(HeadError::Malformed);

@@ -13,23 +13,36 @@ extern crate alloc;
 extern crate std;
 
 pub mod builder;
+pub mod checkpoint;
 pub mod client;
+pub mod cosignature;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod hash;
 pub mod head;
+mod key;
 pub mod lookup;
 pub mod note;
+pub mod policy;
 pub mod proof;
+pub mod proof_file;
+pub mod recompute;
 pub mod record;
+pub mod tail;
 pub mod tile;
 mod tree;
+pub mod witness;
 
 pub use builder::TreeBuilder;
+pub use checkpoint::{Checkpoint, GO_SUM_ORIGIN, SignedCheckpoint};
 pub use client::{ClientError, Outcome, ProvenRecord, Step};
+pub use cosignature::{Cosignature, PosixTime, WitnessKey, WitnessSigner};
 pub use hash::{Hash, RecordId, TreeSize, empty_root, leaf_hash, node_hash};
 pub use head::{SignedHead, TreeHead};
 pub use lookup::LookupPath;
-pub use note::{Note, SignerKey, VerifierKey};
+pub use note::{Note, SignatureLine, SignerKey, VerifierKey};
+pub use policy::Policy;
+pub use proof_file::ProofFile;
 pub use record::{GoSumRecord, LookupAnswer, RecordText};
+pub use tail::Tail;
 pub use tile::{Level, Tile};

@@ -1,7 +1,7 @@
 //! Records: their text, the sums in it, and how they travel. Spec A1, A2.
 
 use alloc::{boxed::Box, format, string::String, vec::Vec};
-use core::str;
+use core::{iter, str};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -185,6 +185,18 @@ pub fn read_data_tile(bytes: &[u8], width: u32) -> Result<Vec<RecordText>, Recor
     if texts.len() == width { Ok(texts) } else { Err(RecordError("fewer records than the tile is wide")) }
 }
 
+/// Cuts a data tile into what should be texts; nothing of them is checked but where they end.
+///
+/// For those who compare each with its leaf: a text that is none has another hash.
+pub fn texts_in(tile: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = tile;
+    iter::from_fn(move || {
+        let (text, after) = (!rest.is_empty()).then(|| cut(rest).unwrap_or((rest, &[])))?;
+        rest = after;
+        Some(text)
+    })
+}
+
 /// Joins texts into a data tile, with a blank line between and none after the last (A2: "write without, read both").
 pub fn write_data_tile(texts: &[RecordText]) -> Vec<u8> {
     let texts: Vec<&str> = texts.iter().map(RecordText::as_str).collect();
@@ -200,6 +212,28 @@ pub fn write_bundle(texts: &[RecordText]) -> Vec<u8> {
         bundle.extend_from_slice(text.0.as_bytes());
     }
     bundle
+}
+
+/// Cuts an entry bundle of this width into its texts, the reverse of [`write_bundle`].
+pub fn read_bundle(bundle: &[u8], width: u32) -> Result<Vec<RecordText>, RecordError> {
+    const SHORT: RecordError = RecordError("bundle ends within an entry");
+    let width = usize::try_from(width).unwrap_or(usize::MAX);
+    let (mut texts, mut rest) = (Vec::new(), bundle);
+    while !rest.is_empty() {
+        if texts.len() >= width {
+            return Err(RecordError("more records than the bundle is wide"));
+        }
+        let (length, after) = rest.split_first_chunk::<2>().ok_or(SHORT)?;
+        let (text, after) = after.split_at_checked(u16::from_be_bytes(*length).into()).ok_or(SHORT)?;
+        texts.push(RecordText::parse(text)?);
+        rest = after;
+    }
+    if texts.len() == width { Ok(texts) } else { Err(RecordError("fewer records than the bundle is wide")) }
+}
+
+/// The entry bundle of a data tile: how one stored form serves both layouts (B1).
+pub fn bundle_of(data_tile: &[u8], width: u32) -> Result<Vec<u8>, RecordError> {
+    Ok(write_bundle(&read_data_tile(data_tile, width)?))
 }
 
 /// The text up to the first blank line, with its LF, and what follows the blank line.

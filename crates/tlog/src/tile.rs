@@ -58,6 +58,15 @@ pub enum Content {
     Hashes(Level),
 }
 
+/// Which grammar a tile's path is of. Spec A4, B1.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Layout {
+    /// `tile/8/L/N`, `tile/8/data/N`: checksum databases.
+    GoSum,
+    /// `tile/L/N`, `tile/entries/N`: C2SP tlog-tiles.
+    TlogTiles,
+}
+
 /// The name of a tile: up to 256 neighbouring hashes of one row, or the texts of up to 256 records.
 ///
 /// `width` is 256 for a full tile, which never changes again; a narrower one is *partial*, a prefix of what the tile
@@ -102,14 +111,39 @@ impl Tile {
     pub fn parse(path: &str) -> Result<Self, TilePathError> {
         let rest = path.strip_prefix("tile/").ok_or(TilePathError::Malformed)?;
         let (height, rest) = rest.split_once('/').ok_or(TilePathError::Malformed)?;
-        let (level, rest) = rest.split_once('/').ok_or(TilePathError::Malformed)?;
-        let (number, width) = match rest.split_once(".p/") {
-            Some((number, width)) => (number, Some(width)),
-            None => (rest, None),
-        };
-
+        let (level, place) = rest.split_once('/').ok_or(TilePathError::Malformed)?;
         let height =
             small(height).filter(|height| (1..=30).contains(height)).ok_or(TilePathError::Malformed)?;
+        let tile = Self::parse_place(height, level, place, "data")?;
+        // The grammar leaves `x000/001`; writing it again finds any second form of a path.
+        if tile.path() == path { Ok(tile) } else { Err(TilePathError::Malformed) }
+    }
+
+    /// Reads `tile/L/NNN[.p/W]` or `tile/entries/NNN[.p/W]`, the paths of tlog-tiles (B1), in their one form.
+    pub fn parse_alias(path: &str) -> Result<Self, TilePathError> {
+        let rest = path.strip_prefix("tile/").ok_or(TilePathError::Malformed)?;
+        let (level, place) = rest.split_once('/').ok_or(TilePathError::Malformed)?;
+        let tile = Self::parse_place(HEIGHT, level, place, "entries")?;
+        if tile.alias_path().as_deref() == Some(path) { Ok(tile) } else { Err(TilePathError::Malformed) }
+    }
+
+    /// Reads a path of either layout. No path is of both.
+    ///
+    /// The layout says in which form a [data](Self::is_data) tile is meant: texts with blank lines between, or a bundle
+    /// ([`bundle_of`](crate::record::bundle_of)). Hash tiles are the same bytes in both.
+    pub fn parse_either(path: &str) -> Result<(Layout, Self), TilePathError> {
+        match Self::parse(path) {
+            Err(TilePathError::Malformed) => Ok((Layout::TlogTiles, Self::parse_alias(path)?)),
+            tile => Ok((Layout::GoSum, tile?)),
+        }
+    }
+
+    /// What both grammars have in common: level, number, width.
+    fn parse_place(height: u8, level: &str, place: &str, data: &str) -> Result<Self, TilePathError> {
+        let (number, width) = match place.split_once(".p/") {
+            Some((number, width)) => (number, Some(width)),
+            None => (place, None),
+        };
         let full = full_width(height);
         let width = match width {
             None => full,
@@ -119,12 +153,9 @@ impl Tile {
                 .ok_or(TilePathError::Malformed)?,
         };
         check_groups(number)?;
-        let content = content(level)?;
+        let content = if level == data { Content::Data } else { row(level)? };
         let index = index(number).ok_or(TilePathError::NoSuchTile)?;
-
-        let tile = Self::new(height, content, index, width).ok_or(TilePathError::NoSuchTile)?;
-        // The grammar above leaves `x000/001`; writing it again finds any second form of a path.
-        if tile.path() == path { Ok(tile) } else { Err(TilePathError::Malformed) }
+        Self::new(height, content, index, width).ok_or(TilePathError::NoSuchTile)
     }
 
     /// The path, the reverse of [`parse`](Self::parse).
@@ -152,6 +183,14 @@ impl Tile {
     /// What the tile holds.
     pub fn content(&self) -> Content {
         self.content
+    }
+
+    /// The row of a hash tile.
+    pub fn level(&self) -> Option<Level> {
+        match self.content {
+            Content::Data => None,
+            Content::Hashes(level) => Some(level),
+        }
     }
 
     /// Whether it holds record texts.
@@ -246,10 +285,7 @@ fn small(text: &str) -> Option<u8> {
     decimal(text).and_then(|number| u8::try_from(number).ok())
 }
 
-fn content(level: &str) -> Result<Content, TilePathError> {
-    if level == "data" {
-        return Ok(Content::Data);
-    }
+fn row(level: &str) -> Result<Content, TilePathError> {
     decimal(level).ok_or(TilePathError::Malformed)?;
     small(level).and_then(Level::new).map(Content::Hashes).ok_or(TilePathError::NoSuchTile)
 }

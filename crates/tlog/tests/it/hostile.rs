@@ -300,7 +300,7 @@ fn hostile_i15_notes_beyond_the_limits() {
     let (body, line) = note.rsplit_once("\n\n").unwrap();
     let name = signer().verifier().name().to_owned();
     let many = format!("{note}{}", "— w.example AAAAAQk=\n".repeat(10_000));
-    let long = signer().sign(&format!("{}\n", "x".repeat(NOTE_BYTES_MAX))).unwrap();
+    let long = format!("{}\n\n{line}", "x".repeat(NOTE_BYTES_MAX));
     for (note, why) in [
         (many, "10,000 signatures"),
         (long, "1 MB"),
