@@ -292,7 +292,7 @@ fn gosumdb(effective: &Effective) -> Result<GoSumDb, Failed> {
 }
 
 fn private(effective: &Effective) -> Result<Patterns, Failed> {
-    patterns(effective, "origin.private", &effective.config.origin.private)
+    module_patterns(effective, "origin.private", &effective.config.origin.private)
 }
 
 /// What is not checked: the patterns, or everything where the database is off.
@@ -300,7 +300,7 @@ fn unchecked(effective: &Effective, gosumdb: &GoSumDb) -> Result<Patterns, Faile
     if matches!(gosumdb, GoSumDb::Off) {
         return patterns(effective, "verify.unchecked", &["*".to_owned()]);
     }
-    patterns(effective, "verify.unchecked", &effective.config.verify.unchecked)
+    module_patterns(effective, "verify.unchecked", &effective.config.verify.unchecked)
 }
 
 /// A malformed glob stops the start when we were told it, and matches nothing when Go's variables say it (spec/README item 13).
@@ -309,7 +309,24 @@ fn patterns(effective: &Effective, key: &str, globs: &[String]) -> Result<Patter
     if effective.is_from_go(key) {
         return Ok(Patterns::lenient(&text));
     }
+    if let Some(glob) = globs.iter().find(|glob| glob.contains("://")) {
+        return Err(effective
+            .slip(key, format!("{glob:?}: patterns begin with the host, without a scheme"))
+            .into());
+    }
     Ok(Patterns::parse(&text).map_err(|error| effective.slip(key, error.to_string()))?)
+}
+
+/// Patterns of module paths, none of which holds a colon.
+fn module_patterns(effective: &Effective, key: &str, globs: &[String]) -> Result<Patterns, Failed> {
+    let found = patterns(effective, key, globs)?;
+    match globs.iter().find(|glob| glob.contains(':')) {
+        Some(glob) if !effective.is_from_go(key) => {
+            let reason = format!("{glob:?}: a module path has no port; leave it out");
+            Err(effective.slip(key, reason).into())
+        }
+        _ => Ok(found),
+    }
 }
 
 fn fetch_config(effective: &Effective) -> modkeep_fetch::Config {

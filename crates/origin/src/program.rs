@@ -62,6 +62,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether a program is installed where jobs look for theirs.
+    pub fn has(&self, program: &str) -> bool {
+        jail::found(&self.path, program).is_some()
+    }
+}
+
 /// The programs of this machine, each job in a jail of its own. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Programs(Arc<Shared>);

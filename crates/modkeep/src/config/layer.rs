@@ -44,6 +44,13 @@ impl fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// Whether it is one of Go's own variables, whose values are read as the go command reads them.
+    pub(crate) fn is_go(&self) -> bool {
+        matches!(self, Self::Variable(name) if !name.starts_with("MODKEEP_"))
+    }
+}
+
 impl Setting {
     /// A value given on the command line for `key`.
     pub(crate) fn flag(key: &str, text: &str) -> Self {
@@ -55,7 +62,7 @@ impl Setting {
         Self { key: key.to_owned(), value: toml::Value::String(text.to_owned()), place }
     }
 
-    /// Gives a text the type that the key's default has: a list is split at commas, a number is read. A text that
+    /// Gives a text the type that the key's default has: a list is split at commas, a number is read. A text of ours that
     /// begins with `[` is TOML, which can say lists of tables too: `[{ prefix = "…", url = "…" }]`.
     ///
     /// A key without a default does not exist: the error names the nearest one that does.
@@ -67,7 +74,7 @@ impl Setting {
         let from_text = !matches!(self.place, Place::File { .. });
         let value = match (default, &self.value) {
             (toml::Value::Array(_), toml::Value::String(text))
-                if from_text && text.trim_start().starts_with('[') =>
+                if from_text && !self.place.is_go() && text.trim_start().starts_with('[') =>
             {
                 let parsed = text.trim().parse::<toml::Value>();
                 parsed.map_err(|error| Error::Invalid {
@@ -253,6 +260,15 @@ mod tests {
         let settings = [("MODKEEP_ORIGIN_REWRITE".to_owned(), "[{ prefix = ".to_owned())];
         let refused = environment(settings.into_iter()).and_then(super::super::Effective::new);
         assert!(refused.unwrap_err().to_string().starts_with("MODKEEP_ORIGIN_REWRITE: origin.rewrite: "));
+    }
+
+    #[test]
+    fn a_bracket_in_a_variable_of_go_is_a_glob() {
+        let laid = |glob: &str| {
+            let named = |name: &str| (name == "GOINSECURE").then(|| glob.to_owned());
+            super::super::Effective::new(go_environment(named)).unwrap().config.origin.insecure
+        };
+        assert_eq!(laid("[a-c].corp.example,["), ["[a-c].corp.example", "["]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -20,6 +22,10 @@ pub(crate) use value::{Pace, Period, Size};
 
 /// Every key with its meaning and its default, as `config init` prints it.
 pub(crate) const DEFAULTS: &str = include_str!("default.toml");
+
+/// How long a go-import page may be believed: whoever moves a module waits that long, and every module asks its page that
+/// often (V-23).
+const DISCOVERY_TTL: RangeInclusive<Duration> = Duration::from_mins(10)..=Duration::from_hours(1);
 
 /// What the program runs with. Meanings and units of the fields: `default.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -197,6 +203,18 @@ impl Effective {
                 return Err(self.slip(&format!("origin.{key}"), "must be at least 1"));
             }
         }
+        let told = |key: &str| self.table["origin"].get(key).map(ToString::to_string).unwrap_or_default();
+        if !DISCOVERY_TTL.contains(&self.config.origin.discovery_ttl.0) {
+            let reason = format!("{} is out of bounds; say 10m to 1h", told("discovery_ttl"));
+            return Err(self.slip("origin.discovery_ttl", reason));
+        }
+        if self.config.origin.cache_max.0 == 0 {
+            let reason = format!(
+                "{} would fetch whole repositories again for each question; say how much may be kept, \"2GiB\"",
+                told("cache_max")
+            );
+            return Err(self.slip("origin.cache_max", reason));
+        }
         Ok(())
     }
 
@@ -208,7 +226,7 @@ impl Effective {
 
     /// Whether the value of `key` is what one of Go's own variables says.
     pub(crate) fn is_from_go(&self, key: &str) -> bool {
-        matches!(self.places.get(key), Some(Place::Variable(name)) if name.starts_with("GO"))
+        self.places.get(key).is_some_and(Place::is_go)
     }
 
     /// The values in force as TOML, each with the place it came from; credentials in URLs are masked (M04).

@@ -9,7 +9,7 @@ use modkeep_module::{ModulePath, Patterns};
 use modkeep_origin::{Config, Govcs, LoginRule, LoginSource, ProgramConfig, Rewrite, Vanity, Vcs};
 use url::Url;
 
-use super::{home_expanded, patterns, readable};
+use super::{home_expanded, module_patterns, patterns, readable};
 use crate::config::{Credential, Effective, VcsName};
 use crate::exit::Failed;
 
@@ -23,16 +23,15 @@ const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 /// Where modules live and how we get there.
 pub(super) fn config(effective: &Effective) -> Result<Config, Failed> {
     let section = &effective.config.origin;
-    let patterns_of = |key: &str, globs: &[String]| patterns(effective, key, globs);
     Ok(Config {
         rewrites: rewrites(effective)?,
         logins: logins(effective)?,
-        netrc: readable(effective, "origin.netrc", &section.netrc)?,
+        netrc: netrc(effective)?,
         vcs: section.vcs.iter().copied().map(vcs).collect(),
         govcs: govcs(effective)?,
-        insecure: patterns_of("origin.insecure", &section.insecure)?,
-        private: patterns_of("origin.private", &section.private)?,
-        ssh: patterns_of("origin.ssh", &section.ssh)?,
+        insecure: module_patterns(effective, "origin.insecure", &section.insecure)?,
+        private: module_patterns(effective, "origin.private", &section.private)?,
+        ssh: patterns(effective, "origin.ssh", &section.ssh)?,
         vanity: vanity(effective)?,
         list_ttl: section.list_ttl.0,
         discovery_ttl: section.discovery_ttl.0,
@@ -44,13 +43,50 @@ pub(super) fn config(effective: &Effective) -> Result<Config, Failed> {
 pub(super) fn programs(effective: &Effective) -> Result<ProgramConfig, Failed> {
     let section = &effective.config.origin;
     let contact = (!section.user_agent_contact.is_empty()).then_some(section.user_agent_contact.as_str());
-    Ok(ProgramConfig {
+    let programs = ProgramConfig {
         keeper: vec![PathBuf::from("/proc/self/exe"), PathBuf::from(super::JAIL)],
         path: section.programs.iter().map(PathBuf::from).collect(),
         jobs_max: JOBS_MAX,
         user_agent: user_agent(contact),
         known_hosts: readable(effective, "origin.known_hosts", &section.known_hosts)?,
-    })
+    };
+    if let Some(folder) = programs.path.iter().find(|folder| !folder.is_absolute()) {
+        let reason = format!("{}: say where it is from the root on, as in \"/usr/bin\"", folder.display());
+        return Err(effective.slip("origin.programs", reason).into());
+    }
+    for (key, program, wanted_by) in wanted(effective) {
+        if !programs.has(program) {
+            let folders = section.programs.join(", ");
+            let reason = format!(
+                "{wanted_by:?} needs the program {program}, which is not in {folders}: install it, name its folder in [origin] programs, or do without"
+            );
+            return Err(effective.slip(key, reason).into());
+        }
+    }
+    Ok(programs)
+}
+
+/// The programs that the configuration cannot do without: the key, the program, and the value that wants it. git over HTTP
+/// wants none.
+fn wanted(effective: &Effective) -> Vec<(&'static str, &'static str, String)> {
+    let section = &effective.config.origin;
+    let spoken = section.vcs.iter().copied().map(vcs).filter(|vcs| *vcs != Vcs::Git);
+    let mut wanted: Vec<_> = spoken.map(|vcs| ("origin.vcs", vcs.name(), vcs.name().to_owned())).collect();
+    let over_ssh = section.ssh.iter().map(|host| ("origin.ssh", host));
+    let rewritten = section.rewrite.iter().filter(|rule| rule.url.starts_with("ssh:"));
+    for (key, wanted_by) in over_ssh.chain(rewritten.map(|rule| ("origin.rewrite", &rule.url))) {
+        wanted.extend(["git", "ssh"].map(|program| (key, program, wanted_by.clone())));
+    }
+    wanted
+}
+
+/// The netrc file. One that Go's variable names may be missing, as there.
+fn netrc(effective: &Effective) -> Result<Option<PathBuf>, Failed> {
+    const KEY: &str = "origin.netrc";
+    match readable(effective, KEY, &effective.config.origin.netrc) {
+        Err(_) if effective.is_from_go(KEY) => Ok(None),
+        file => file,
+    }
 }
 
 /// Whose owners asked to be left alone.
@@ -94,15 +130,49 @@ fn govcs(effective: &Effective) -> Result<Option<Govcs>, Failed> {
 
 fn rewrites(effective: &Effective) -> Result<Vec<Rewrite>, Failed> {
     const KEY: &str = "origin.rewrite";
-    let rewrite = |rule: &crate::config::Rewrite| {
-        if rule.prefix.is_empty() {
-            return Err(effective
-                .slip(KEY, "the prefix is empty: every repository would be rewritten")
-                .into());
+    let mut rewrites: Vec<Rewrite> = Vec::new();
+    for rule in &effective.config.origin.rewrite {
+        let wrong = |reason: &str| effective.slip(KEY, format!("prefix {:?}: {reason}", rule.prefix));
+        if !rule.prefix.contains("://") {
+            return Err(wrong(
+                "repositories are named by URLs; begin with a scheme, as in \"https://github.com/\"",
+            )
+            .into());
         }
-        Ok(Rewrite { prefix: rule.prefix.clone(), url: url(effective, KEY, &rule.url)? })
-    };
-    effective.config.origin.rewrite.iter().map(rewrite).collect()
+        if rewrites.iter().any(|known| known.prefix == rule.prefix) {
+            return Err(wrong("stands here twice; keep one of its rules").into());
+        }
+        let url = url(effective, KEY, &rule.url)?;
+        check_target(rule, &url).map_err(|reason| {
+            effective.slip(KEY, format!("url {:?}: {reason}", crate::config::mask_credentials(&rule.url)))
+        })?;
+        rewrites.push(Rewrite { prefix: rule.prefix.clone(), url });
+    }
+    Ok(rewrites)
+}
+
+/// Whether repositories can be found behind the target of a rule.
+fn check_target(rule: &crate::config::Rewrite, url: &Url) -> Result<(), String> {
+    if url.password().is_some() || (url.scheme() != "ssh" && !url.username().is_empty()) {
+        return Err("carries a login; [[origin.credential]] is the place for it".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("what follows ? or # is no part of a repository's address; leave it out".to_owned());
+    }
+    match url.scheme() {
+        "https" | "http" | "ssh" if url.host().is_some() => Ok(()),
+        "file" => {
+            let folder = url.to_file_path().map_err(|()| "names no folder of this machine".to_owned())?;
+            if rule.prefix.ends_with('/') && !rule.url.ends_with('/') {
+                return Err(
+                    "ends without a slash where the prefix has one: names would run together".to_owned()
+                );
+            }
+            if folder.is_dir() { Ok(()) } else { Err("there is no such folder".to_owned()) }
+        }
+        "https" | "http" | "ssh" => Err("has no host".to_owned()),
+        scheme => Err(format!("{scheme}:// is not spoken; use https://, http://, ssh:// or file://")),
+    }
 }
 
 fn vanity(effective: &Effective) -> Result<Vec<Vanity>, Failed> {
@@ -155,6 +225,7 @@ fn logins(effective: &Effective) -> Result<Vec<LoginRule>, Failed> {
         }
         let pattern = Patterns::parse(&rule.pattern).map_err(|error| wrong(error.to_string()))?;
         let source = login_source(rule).map_err(wrong)?;
+        check_source(&source).map_err(wrong)?;
         Ok(LoginRule { pattern, source })
     };
     effective.config.origin.credential.iter().map(rule).collect()
@@ -181,6 +252,20 @@ fn login_source(rule: &Credential) -> Result<LoginSource, String> {
     }
 }
 
+/// Whether the file of a source is there.
+fn check_source(source: &LoginSource) -> Result<(), String> {
+    let file = match source {
+        LoginSource::Netrc(file) | LoginSource::SshKey(file) => file.as_path(),
+        LoginSource::Command { argv, .. } => Path::new(argv.first().map_or("", String::as_str)),
+        LoginSource::Http(_) => return Ok(()),
+    };
+    match std::fs::File::open(file).and_then(|file| file.metadata()) {
+        Ok(facts) if facts.is_file() => Ok(()),
+        Ok(_) => Err(format!("{} is not a file", file.display())),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
+}
+
 /// A token from its file, read at the start.
 fn token(path: &Path) -> Result<String, String> {
     let wrong = |reason: String| format!("{}: {reason}", path.display());
@@ -190,4 +275,118 @@ fn token(path: &Path) -> Result<String, String> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+
+    fn checked(key: &str, text: &str) -> Result<(), String> {
+        let effective = Effective::new(vec![Setting::flag(key, text)]).map_err(|error| error.to_string())?;
+        super::super::check(&effective).map_err(|failed| failed.text)
+    }
+
+    #[test]
+    fn slips_are_found_before_the_first_request() {
+        let rule = |prefix: &str, url: &str| format!("[{{ prefix = {prefix:?}, url = {url:?} }}]");
+        let twice = r#"[{ prefix = "https://a.example/", url = "https://b.example/" },
+                        { prefix = "https://a.example/", url = "https://c.example/" }]"#;
+        let github = "https://github.com/";
+        for (key, value, said) in [
+            ("discovery_ttl", "1s".to_owned(), "\"1s\" is out of bounds; say 10m to 1h"),
+            ("discovery_ttl", "2h".to_owned(), "\"2h\" is out of bounds"),
+            ("cache_max", "0B".to_owned(), "\"0B\" would fetch whole repositories again"),
+            ("netrc", "/nowhere/netrc".to_owned(), "\"/nowhere/netrc\": No such file"),
+            ("netrc", "/".to_owned(), "\"/\": is a folder"),
+            ("known_hosts", "/nowhere/known".to_owned(), "\"/nowhere/known\": No such file"),
+            ("insecure", "https://git.corp.example".to_owned(), "begin with the host"),
+            (
+                "insecure",
+                "git.corp.example:8080".to_owned(),
+                "\"git.corp.example:8080\": a module path has no port",
+            ),
+            ("insecure", r#"["["]"#.to_owned(), "malformed pattern \"[\""),
+            ("private", "git.corp.example:443/x".to_owned(), "has no port"),
+            ("ssh", "ssh://git.corp.example".to_owned(), "begin with the host"),
+            ("programs", "bin".to_owned(), "bin: say where it is from the root on"),
+            (
+                "rewrite",
+                rule("github.com/", "https://x.example/"),
+                "\"github.com/\": repositories are named by URLs",
+            ),
+            ("rewrite", rule("", "https://x.example/"), "\"\": repositories are named by URLs"),
+            ("rewrite", twice.to_owned(), "\"https://a.example/\": stands here twice"),
+            ("rewrite", rule(github, "file:///etc"), "\"file:///etc\": ends without a slash"),
+            (
+                "rewrite",
+                rule(github, "file:///nowhere/git/"),
+                "\"file:///nowhere/git/\": there is no such folder",
+            ),
+            ("rewrite", rule(github, "file://other.example/git/"), "names no folder of this machine"),
+            ("rewrite", rule(github, "ftp://x.example/"), "ftp:// is not spoken; use https://"),
+            ("rewrite", rule(github, "https://me:canary@x.example/"), "xxxxx@x.example/\": carries a login"),
+            ("rewrite", rule(github, "https://me@x.example/"), "carries a login"),
+            ("rewrite", rule(github, "ssh://me:canary@x.example/"), "carries a login"),
+            ("rewrite", rule(github, "https://x.example/?team=a"), "what follows ? or #"),
+            (
+                "credential",
+                r#"[{ match = "x.example", netrc = "/nowhere/netrc" }]"#.to_owned(),
+                "x.example: /nowhere/netrc: No such file",
+            ),
+            (
+                "credential",
+                r#"[{ match = "x.example", ssh_key_file = "/etc" }]"#.to_owned(),
+                "/etc is not a file",
+            ),
+            (
+                "credential",
+                r#"[{ match = "x.example", command = ["/nowhere/ask"] }]"#.to_owned(),
+                "/nowhere/ask: No such file",
+            ),
+        ] {
+            let wrong = checked(&format!("origin.{key}"), &value).unwrap_err();
+            assert!(wrong.contains(&format!(": origin.{key}: ")) && wrong.contains(said), "{value}: {wrong}");
+            assert!(!wrong.contains("canary"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_wanted_is_looked_for_before_the_first_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = Setting::flag("origin.programs", folder.path().to_str().unwrap());
+        for (key, value, program) in [
+            ("origin.vcs", "git,hg", "hg"),
+            ("origin.vcs", "fossil", "fossil"),
+            ("origin.ssh", "git.corp.example", "git"),
+            ("origin.rewrite", r#"[{ prefix = "https://a.example/", url = "ssh://git@b.example/" }]"#, "git"),
+        ] {
+            let effective = Effective::new(vec![empty.clone(), Setting::flag(key, value)]).unwrap();
+            let wrong = super::super::check(&effective).unwrap_err().text;
+            let said = format!("{key}: ");
+            assert!(
+                wrong.contains(&said) && wrong.contains(&format!(" needs the program {program}, ")),
+                "{wrong}"
+            );
+        }
+        let git_alone = Effective::new(vec![empty]).unwrap();
+        assert!(super::super::check(&git_alone).is_ok(), "git over HTTP needs no program");
+    }
+
+    #[test]
+    fn what_can_be_used_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("file://{}/", folder.path().display());
+        for (key, value) in [
+            ("rewrite", format!(r#"[{{ prefix = "https://github.com/", url = "{file}" }}]"#)),
+            (
+                "rewrite",
+                r#"[{ prefix = "https://github.com", url = "https://x.example/github" }]"#.to_owned(),
+            ),
+            ("insecure", "*.corp.example/team".to_owned()),
+            ("discovery_ttl", "10m".to_owned()),
+        ] {
+            assert_eq!(checked(&format!("origin.{key}"), &value), Ok(()), "{value}");
+        }
+    }
 }

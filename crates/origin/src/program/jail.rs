@@ -117,6 +117,14 @@ pub(crate) enum Fault {
     },
 }
 
+/// Where a program is installed, of these folders.
+pub(crate) fn found(folders: &[PathBuf], program: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    folders.iter().map(|folder| folder.join(program)).find(is_program)
+}
+
 impl Jail {
     /// An empty jail. `keeper` is the command whose process calls [`keep`].
     pub(crate) fn new(keeper: Vec<PathBuf>, path: Vec<PathBuf>, jobs_max: usize) -> Self {
@@ -125,11 +133,7 @@ impl Jail {
 
     /// Where a program is installed.
     pub(crate) fn find(&self, program: &'static str) -> Result<PathBuf, Fault> {
-        let is_program = |path: &PathBuf| {
-            path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        let found = self.path.iter().map(|folder| folder.join(program)).find(is_program);
-        found.ok_or(Fault::NoProgram(program))
+        found(&self.path, program).ok_or(Fault::NoProgram(program))
     }
 
     /// Runs a job to its end.
