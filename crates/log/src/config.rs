@@ -39,6 +39,9 @@ pub struct Config {
     /// Heads that others have seen: witnesses' sizes, replicas. One that is larger than our newest, or different at the
     /// same size, keeps us from signing (C4, check 2).
     pub known_heads: Vec<KnownHead>,
+    /// What a test does to the sequencer. Not in a release.
+    #[cfg(any(test, feature = "testing"))]
+    pub sabotage: crate::sabotage::Sabotage,
 }
 
 /// Which head goes with a lookup (`heads.align`, C5).
@@ -65,7 +68,14 @@ pub struct KnownHead {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { align: HeadAlign::default(), queue: QUEUE_MAX, head_copy: None, known_heads: Vec::new() }
+        Self {
+            align: HeadAlign::default(),
+            queue: QUEUE_MAX,
+            head_copy: None,
+            known_heads: Vec::new(),
+            #[cfg(any(test, feature = "testing"))]
+            sabotage: crate::sabotage::Sabotage::default(),
+        }
     }
 }
 

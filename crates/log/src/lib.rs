@@ -8,12 +8,19 @@
 //! and a head are *derived*; the head is *signed* after the second computation, *committed*, and *published*. Only then
 //! is the caller answered ([`Log::append`]).
 
+mod check;
 mod config;
 mod error;
 mod event;
 mod head;
 pub mod keys;
 mod log;
+mod queue;
+mod read;
+mod sabotage;
+mod sequencer;
+mod shared;
+mod sign;
 
 pub use config::{Config, HeadAlign, KnownHead, Parts};
 pub use error::{AppendError, OpenError};
@@ -21,3 +28,5 @@ pub use event::{Event, Observer, Timings};
 pub use head::Head;
 pub use keys::{Keygen, LogName, SignError, Signer};
 pub use log::{Appended, Log, State};
+#[cfg(any(test, feature = "testing"))]
+pub use sabotage::{Mutant, Sabotage, Step};

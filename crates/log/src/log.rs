@@ -1,14 +1,27 @@
 //! The log as the rooms above use it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
+use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_store::{Error, LogStore, NewRecord};
-use modkeep_tlog::{RecordId, Tile, TreeSize, VerifierKey};
+use modkeep_tlog::note::Note;
+use modkeep_tlog::record::RecordError;
+use modkeep_tlog::{
+    LookupAnswer, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
+};
+use tokio::sync::oneshot;
 
+use crate::check;
 use crate::config::{Config, Parts};
 use crate::error::{AppendError, OpenError};
-use crate::head::Head;
+use crate::event::{Event, Observer};
+use crate::head::{Head, Published};
+use crate::queue::{Cosigned, Pending, Queue};
+use crate::sequencer::Founder;
+use crate::shared::Shared;
+use crate::sign::Signers;
 
 /// What became of an append: the record is in the log, covered by a durable, signed, published head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,126 +61,315 @@ pub enum State {
     Closed,
 }
 
-/// A checksum database. Cheap to clone; clones share the one sequencer.
+/// A checksum database. Cheap to clone; clones share the one sequencer, which ends with the last of them.
 ///
-/// The reading calls touch the disk and block, briefly: call them on the blocking pool. [`latest`](Self::latest) and
-/// [`checkpoint`](Self::checkpoint) do not.
+/// The reading calls touch the disk and block, briefly: call them on the blocking pool. [`latest`](Self::latest),
+/// [`aligned`](Self::aligned) and [`checkpoint`](Self::checkpoint) do not. What is read was compared with the tree on the
+/// way (R13): damage is [`Error::Corrupt`], never an answer.
 #[derive(Clone, Debug)]
-pub struct Log(Arc<()>);
+pub struct Log(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
 
 impl Log {
     /// Opens the log for appending and starts its sequencer, after the checks of C4. Blocking.
     ///
-    /// A new store gets a signed head of the empty tree.
-    pub fn open(_parts: Parts) -> Result<Self, OpenError> {
-        todo!()
+    /// A new store gets a signed head of the empty tree. Any sequencer that was started on this store before is fenced
+    /// (I18).
+    pub fn open(parts: Parts) -> Result<Self, OpenError> {
+        let Parts { store, signers, config, clock, observer } = parts;
+        let signers = Signers::new(signers)?;
+        let keys = signers.keys().to_vec();
+        let founder = Founder { signers, clock };
+        let (writer, standing, published) = founder.begin(&store, &config)?;
+        let queue = Queue::new(State::Running);
+        let shared = Arc::new(Shared::new(store, keys, config, observer, queue, published));
+        let working = shared.clone();
+        let thread = thread::Builder::new()
+            .name("log-sequencer".to_owned())
+            .spawn(move || founder.run(working, writer, standing))
+            .map_err(|error| OpenError::Signers(format!("no thread for the sequencer: {error}")))?;
+        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })))
     }
 
     /// Opens the log for reading: what was published is served, nothing is signed. Blocking.
     ///
-    /// The key is the log's public one: the newest stored head opens with it, or is not served.
-    pub fn open_reading(_store: LogStore, _key: VerifierKey, _config: Config) -> Result<Self, OpenError> {
-        todo!()
+    /// The keys are the log's public ones: the newest stored head opens with one of them. This is also how a log is
+    /// served that refuses to sign ([`OpenError`]).
+    pub fn open_reading(store: LogStore, keys: Vec<VerifierKey>, config: Config) -> Result<Self, OpenError> {
+        if keys.is_empty() {
+            return Err(OpenError::Signers("no key was given".to_owned()));
+        }
+        let published = stored_moment(&store, &keys)?;
+        let queue = Queue::new(State::Reading);
+        let shared = Arc::new(Shared::new(store, keys, config, Observer::default(), queue, published));
+        Ok(Self(Arc::new(Handle { shared, thread: Mutex::default() })))
+    }
+
+    /// Looks for a newer head in the store, where another process writes it and this one was opened for reading.
+    /// Blocking.
+    pub fn refresh(&self) -> Result<(), OpenError> {
+        if self.state() != State::Reading {
+            return Ok(());
+        }
+        let newer = stored_moment(&self.shared().store, &self.shared().keys)?;
+        // What was shown never goes back.
+        if newer.size() >= self.latest().size {
+            self.shared().publish(newer);
+        }
+        Ok(())
     }
 
     /// Appends a record; answered when a durable, signed, published head covers it (C3).
     ///
-    /// A version that the log has already is answered with its id. Cancel safe: what was queued is appended all the
-    /// same.
-    pub async fn append(&self, _record: NewRecord) -> Result<Appended, AppendError> {
-        todo!()
+    /// A version that the log has already is answered with its id, whatever sums were offered: look at
+    /// [`is_same`](Appended::is_same). Cancel safe: what was queued is appended all the same.
+    pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
+        let text = check_record(&record).map_err(AppendError::Refused)?;
+        let Ok(place) = self.shared().places.try_acquire() else {
+            self.shared().observer.tell(&Event::Busy);
+            return Err(AppendError::Busy { waiting: self.shared().config.queue });
+        };
+        place.forget(); // given back by the sequencer when it answers
+        wait(self.enqueue(record, text)?).await
     }
 
-    /// Appends many at once, in this order, and waits for all. They take their places in the queue one by one as it
-    /// empties, so this is never [`Busy`](AppendError::Busy).
-    pub async fn append_all(&self, _records: Vec<NewRecord>) -> Result<Vec<Appended>, AppendError> {
-        todo!()
+    /// Appends many, in this order, and waits for all. They take their places in the queue as it empties, so this is
+    /// never [`Busy`](AppendError::Busy). The outcomes come in the order of the records.
+    ///
+    /// Cancel safe: what was queued is appended all the same, the rest is not.
+    pub async fn append_all(&self, records: Vec<NewRecord>) -> Vec<Result<Appended, AppendError>> {
+        let mut waiting = Vec::with_capacity(records.len());
+        for record in records {
+            waiting.push(self.enqueue_patiently(record).await);
+        }
+        let mut outcomes = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            outcomes.push(match one {
+                Ok(answer) => wait(answer).await,
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    async fn enqueue_patiently(&self, record: NewRecord) -> Result<Answer, AppendError> {
+        let text = check_record(&record).map_err(AppendError::Refused)?;
+        let place = self.shared().places.acquire().await.map_err(|_| self.shared().queue.refusal())?;
+        place.forget();
+        self.enqueue(record, text)
+    }
+
+    /// Puts a record into the queue, for which the caller has taken a place.
+    fn enqueue(&self, record: NewRecord, text: RecordText) -> Result<Answer, AppendError> {
+        let (waiter, answer) = oneshot::channel();
+        let leaf = text.leaf_hash(); // from the caller's copy, before anybody else has touched it (R14)
+        let queued = self.shared().queue.push(Pending { record, text, leaf, waiter });
+        if queued.is_err() {
+            self.shared().places.add_permits(1);
+        }
+        queued.map(|()| answer)
     }
 
     /// The log's name, which is that of its key.
     pub fn name(&self) -> &str {
-        todo!()
+        self.keys().first().map_or("", VerifierKey::name)
     }
 
     /// The keys that sign its heads, the present one first.
     pub fn keys(&self) -> &[VerifierKey] {
-        todo!()
+        &self.shared().keys
     }
 
     /// What the sequencer does.
     pub fn state(&self) -> State {
-        todo!()
+        self.shared().queue.state()
+    }
+
+    /// How many appends wait, those of the batch at work included.
+    pub fn waiting(&self) -> usize {
+        self.shared().config.queue.saturating_sub(self.shared().places.available_permits())
     }
 
     /// Takes no records until [`resume`](Self::resume); what is queued is finished.
-    pub fn pause(&self, _reason: &str) {
-        todo!()
+    pub fn pause(&self, reason: &str) {
+        self.shared().queue.pause(reason);
     }
 
-    /// Takes records again, and starts again from what is stored where it had stopped.
+    /// Takes records again; where the sequencer has stopped, it starts again now, from what is stored.
     pub fn resume(&self) {
-        todo!()
+        self.shared().queue.resume();
     }
 
     /// The newest head.
     pub fn latest(&self) -> Arc<Head> {
-        todo!()
+        self.shared().published().latest.clone()
     }
 
-    /// The newest head whose size is a multiple of 256, if there is one (C5).
+    /// The newest head whose size is a multiple of 256 and not 0, if there is one (C5).
     pub fn aligned(&self) -> Option<Arc<Head>> {
-        todo!()
+        self.shared().published().aligned.clone()
     }
 
-    /// The newest checkpoint to show: with the cosignatures of witnesses where
-    /// [`put_checkpoint`](Self::put_checkpoint) brought some for it, else plain (B1).
+    /// The checkpoint of the newest head, with the cosignatures that it has (B1, `best-effort` of B3).
     pub fn checkpoint(&self) -> Bytes {
-        todo!()
+        self.shared().published().checkpoint()
     }
 
-    /// Replaces the checkpoint of a published size with a cosigned one, kept and shown (B3).
+    /// The newest checkpoint that [`put_checkpoint`](Self::put_checkpoint) brought, and its size: what is shown where
+    /// cosignatures are required (B3).
+    pub fn cosigned(&self) -> Option<(TreeSize, Bytes)> {
+        self.shared().published().cosigned.clone()
+    }
+
+    /// Keeps a cosigned checkpoint of a published head, and shows it with that head (B3).
     ///
-    /// It opens with the log's key, says what the head of that size says, and is not older than the cosigned one
-    /// shown. A later head does not replace it: witnesses lag behind. What is shown never goes back.
-    pub async fn put_checkpoint(&self, _size: TreeSize, _cosigned: Bytes) -> Result<(), AppendError> {
-        todo!()
+    /// Refused unless it opens with the log's key and says what the published head of that size says. An older one than
+    /// what is kept already is stored and not shown.
+    pub async fn put_checkpoint(&self, size: TreeSize, cosigned: Bytes) -> Result<(), AppendError> {
+        let refused = |reason| AppendError::Refused(RecordError(reason));
+        let signed = SignedCheckpoint::open(&cosigned, self.name(), self.keys())
+            .map_err(|_| refused("the checkpoint is not one of this log"))?;
+        let seen = self.shared().published();
+        let known = signed.head().size == size && (size < seen.size() || signed.head() == seen.latest.tree());
+        if !known {
+            return Err(refused("the checkpoint is not of a published head"));
+        }
+        let (waiter, answer) = oneshot::channel();
+        self.shared().queue.push_cosigned(Cosigned { size, checkpoint: cosigned, waiter })?;
+        answer.await.unwrap_or_else(|_| Err(self.shared().queue.refusal()))
     }
 
     /// The record of a version, if a published head covers it. Blocking.
-    pub fn find(&self, _module: &str, _version: &str) -> Result<Option<RecordId>, Error> {
-        todo!()
+    pub fn find(&self, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
+        self.find_in(&self.shared().published(), module, version)
     }
 
     /// The answer to a lookup: id, text and a head that covers it, the aligned one where that does (C5). `None` when no
     /// published head covers such a record. Blocking.
-    pub fn lookup(&self, _module: &str, _version: &str) -> Result<Option<Bytes>, Error> {
-        todo!()
+    pub fn lookup(&self, module: &str, version: &str) -> Result<Option<Bytes>, Error> {
+        let seen = self.shared().published();
+        let Some(id) = self.find_in(&seen, module, version)? else { return Ok(None) };
+        let Some(head) = seen.head_for(id, self.shared().config.align) else { return Ok(None) };
+        let text = self.shared().reader.text(&seen, id)?;
+        let answer = LookupAnswer { id, text, note: head.note.to_vec().into() };
+        Ok(Some(answer.to_bytes().into()))
     }
 
     /// The bytes of a tile of hashes or records, at any width that the newest published head has; `None` beyond it and
     /// for heights other than 8 (A4). Blocking.
-    pub fn tile(&self, _tile: &Tile) -> Result<Option<Bytes>, Error> {
-        todo!()
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Bytes>, Error> {
+        self.shared().reader.tile(&self.shared().published(), tile)
     }
 
-    /// The C2SP proof of a version's record under the newest checkpoint that covers it (B5). Blocking.
-    pub fn proof(&self, _module: &str, _version: &str) -> Result<Option<Bytes>, Error> {
-        todo!()
+    /// The C2SP proof of a version's record, under the newest cosigned checkpoint where that covers it, else under the
+    /// newest one (B5). Blocking.
+    pub fn proof(&self, module: &str, version: &str) -> Result<Option<Bytes>, Error> {
+        let seen = self.shared().published();
+        let Some(id) = self.find_in(&seen, module, version)? else { return Ok(None) };
+        let cosigned = seen.cosigned.as_ref().filter(|(size, _)| size.contains(id) && *size <= seen.size());
+        let newest = || (seen.size(), seen.latest.checkpoint.clone());
+        let (size, checkpoint) = cosigned.cloned().unwrap_or_else(newest);
+        let nodes = self.shared().reader.nodes(&seen);
+        let hashes = proof::prove_inclusion(&nodes, size, id);
+        let Some(hashes) = hashes else { return nodes.into_error().map_or(Ok(None), Err) };
+        let unfit =
+            |reason: String| Error::Corrupt { name: format!("log: the checkpoint of size {size}"), reason };
+        let note = Note::parse(&checkpoint).map_err(|error| unfit(error.to_string()))?;
+        let file = ProofFile::new(id, hashes, note).map_err(|error| unfit(error.to_string()))?;
+        Ok(Some(file.to_text().into_bytes().into()))
     }
 
     /// The proof that a record of the public database came with (C7); `None` for records of our own. Blocking.
-    pub fn provenance(&self, _module: &str, _version: &str) -> Result<Option<Bytes>, Error> {
-        todo!()
+    pub fn provenance(&self, module: &str, version: &str) -> Result<Option<Bytes>, Error> {
+        let Some(id) = self.find(module, version)? else { return Ok(None) };
+        Ok(self.shared().store.provenance(id)?.map(Bytes::from))
     }
 
     /// Waits until a head larger than `size` is published, and returns it; `None` when the log is closed. What
     /// witnesses, feeds and replicas wait for. Cancel safe.
-    pub async fn head_after(&self, _size: TreeSize) -> Option<Arc<Head>> {
-        todo!()
+    pub async fn head_after(&self, size: TreeSize) -> Option<Arc<Head>> {
+        let mut sizes = self.shared().sizes.subscribe();
+        loop {
+            let newest = *sizes.borrow_and_update();
+            let ended = self.state() == State::Closed;
+            if newest > size {
+                return Some(self.latest());
+            }
+            if ended || sizes.changed().await.is_err() {
+                return None;
+            }
+        }
     }
 
     /// Finishes what is queued and ends the sequencer. Later appends are [`Paused`](AppendError::Paused); reads go on.
     pub async fn close(&self) {
-        todo!()
+        self.shared().queue.close();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread is in the log of the process already.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    fn find_in(&self, seen: &Published, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
+        Ok(self.shared().store.find(module, version)?.filter(|id| seen.size().contains(*id)))
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
     }
 }
+
+type Answer = oneshot::Receiver<Result<Appended, AppendError>>;
+
+async fn wait(answer: Answer) -> Result<Appended, AppendError> {
+    let ended = || AppendError::Paused { reason: "the sequencer ended".into() };
+    answer.await.unwrap_or_else(|_| Err(ended()))
+}
+
+/// The door of the log: a canonical version of a well-named module, two lines and nothing else (A1; I09).
+fn check_record(record: &NewRecord) -> Result<RecordText, RecordError> {
+    let path = ModulePath::parse(&record.record.module).map_err(|_| RecordError("bad module path"))?;
+    let version =
+        Version::parse(&record.record.version).map_err(|_| RecordError("version is not canonical"))?;
+    ModuleVersion::new(path, version)
+        .map_err(|_| RecordError("the major version does not fit the module path"))?;
+    record.record.to_text()
+}
+
+/// The newest head in the store, with the edge of the same moment.
+fn stored_moment(store: &LogStore, keys: &[VerifierKey]) -> Result<Published, OpenError> {
+    // Another process may commit a head between the two reads; then they are read again.
+    for _ in 0..MOMENT_TRIES {
+        let (head, state) = (store.newest_head()?, store.state()?);
+        let Some(head) = head else {
+            return Err(check::damaged("no head is stored: nothing was ever published"));
+        };
+        if head.size != state.built {
+            continue;
+        }
+        Note::open(&head.note, keys).map_err(|error| OpenError::OtherKey {
+            vkey: keys.first().map(ToString::to_string).unwrap_or_default(),
+            detail: error.to_string(),
+        })?;
+        let mut published = Published::alone(head.into(), state.edge);
+        published.aligned = store.newest_aligned_head()?.map(|head| Arc::new(head.into()));
+        published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
+        return Ok(published);
+    }
+    Err(check::damaged("the newest head is not of the built size"))
+}
+
+/// A writer commits a few hundred heads a second, and reading the two rows takes microseconds.
+const MOMENT_TRIES: usize = 100;

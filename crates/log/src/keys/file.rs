@@ -5,8 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use modkeep_tlog::{SignerKey, VerifierKey};
 use rustix::fs::OFlags;
 
@@ -67,10 +65,8 @@ impl Signer for KeySigner {
             signer: self.verifier.name().to_owned(),
             reason: reason.to_owned(),
         };
-        let note = self.key.sign(text).map_err(|error| failed(&error.to_string()))?;
-        let blob = note.trim_ascii_end().rsplit(' ').next().and_then(|line| STANDARD.decode(line).ok());
-        let signature = blob.as_deref().and_then(|blob| blob.last_chunk().copied());
-        signature.ok_or_else(|| failed("not an Ed25519 signature"))
+        let line = self.key.sign_line(text).map_err(|error| failed(&error.to_string()))?;
+        line.bytes().try_into().map_err(|_| failed("not an Ed25519 signature"))
     }
 }
 

@@ -1,0 +1,222 @@
+//! What is looked at before anything is signed (C4): a log starts from what is stored, or does not start.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use modkeep_store::{LogState, LogStore, StoredHead};
+use modkeep_tlog::note::Note;
+use modkeep_tlog::record::{read_data_tile, write_data_tile};
+use modkeep_tlog::tile::{FULL_WIDTH, HASH_BYTES, HEIGHT};
+use modkeep_tlog::{Hash, Level, RecordId, RecordText, Tail, Tile, TreeHead, TreeSize, VerifierKey, proof};
+
+use crate::config::{Config, KnownHead};
+use crate::error::OpenError;
+use crate::head::{Head, Published};
+use crate::read::{Reader, tile_root};
+use crate::sabotage::mutant;
+
+/// A head file is a few hundred bytes.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where a log stands, everything about it checked.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// Records that have an id; those from the tail's size on are not covered by a head yet.
+    pub(crate) sequenced: TreeSize,
+    pub(crate) tail: Tail,
+    /// The texts of the open data tile.
+    pub(crate) open: Vec<RecordText>,
+    /// The newest head; none in a new store.
+    pub(crate) head: Option<StoredHead>,
+    pub(crate) aligned: Option<StoredHead>,
+}
+
+/// Checks 1 to 3 of C4, in order.
+pub(crate) fn check(store: &LogStore, keys: &[VerifierKey], config: &Config) -> Result<Standing, OpenError> {
+    let (state, head) = (store.state()?, store.newest_head()?);
+    let tree = check_head(&state, head.as_ref(), keys)?;
+    let tail = open_tail(&state)?;
+    if tail.root() != tree.root {
+        return Err(damaged("the root over the stored edge is not that of the newest head"));
+    }
+    check_edge(store, &state)?;
+    let open = open_texts(store, &state)?;
+
+    if !mutant!(config, SkipPublicHeads) {
+        check_public_heads(store, head.as_ref(), keys, config)?;
+    }
+
+    check_last_tiles(store, state.built)?;
+    Ok(Standing { sequenced: state.sequenced, tail, open, aligned: store.newest_aligned_head()?, head })
+}
+
+/// The newest head is of the built size, says what is stored beside it, and was signed by one of our keys.
+fn check_head(
+    state: &LogState,
+    head: Option<&StoredHead>,
+    keys: &[VerifierKey],
+) -> Result<TreeHead, OpenError> {
+    let Some(head) = head else {
+        if state.built == TreeSize::EMPTY {
+            return Ok(TreeHead::EMPTY);
+        }
+        return Err(damaged("records were covered by a head, and no head is stored"));
+    };
+    let said = open_note(&head.note, keys).map_err(|detail| {
+        let vkey = keys.first().map(ToString::to_string).unwrap_or_default();
+        OpenError::OtherKey { vkey, detail }
+    })?;
+    if said != (TreeHead { size: head.size, root: head.root }) || head.size != state.built {
+        return Err(damaged("the newest head, its note and the built size do not say the same"));
+    }
+    Ok(said)
+}
+
+fn open_note(note: &[u8], keys: &[VerifierKey]) -> Result<TreeHead, String> {
+    let open = Note::open(note, keys).map_err(|error| error.to_string())?;
+    TreeHead::parse(open.text()).map_err(|error| error.to_string())
+}
+
+fn open_tail(state: &LogState) -> Result<Tail, OpenError> {
+    let row = |tile: &Tile| state.edge.get(usize::from(tile.level()?.get()));
+    Tail::open(state.built, row).map_err(|error| damaged(&format!("the stored edge: {error}")))
+}
+
+/// Check 1: each hash of the open tiles above the leaves is the hash of a full tile below it.
+fn check_edge(store: &LogStore, state: &LogState) -> Result<(), OpenError> {
+    for tile in Tail::tiles(state.built) {
+        let Some(level) = tile.level() else { continue };
+        let Some(below) = level.get().checked_sub(1).and_then(Level::new) else { continue };
+        let hashes = state.edge.get(usize::from(level.get())).map_or(&[][..], Vec::as_slice);
+        let first = tile.index() << HEIGHT;
+        for (index, hash) in (first..).zip(hashes.as_chunks::<HASH_BYTES>().0) {
+            let Some(full) = Tile::hashes(below, index, FULL_WIDTH) else { continue };
+            let bytes = store.tile(&full)?.ok_or_else(|| damaged(&format!("{} is missing", full.path())))?;
+            if tile_root(&bytes) != Some(Hash(*hash)) {
+                return Err(damaged(&format!("{} is not what the open tile above it says", full.path())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Check 1, at the leaves: the rows of the open data tile are what the stored edge says.
+fn open_texts(store: &LogStore, state: &LogState) -> Result<Vec<RecordText>, OpenError> {
+    let width = state.built.get() % u64::from(FULL_WIDTH);
+    let Some(first) = RecordId::new(state.built.get() - width).filter(|_| width > 0) else {
+        return Ok(Vec::new());
+    };
+    let texts = texts(store, first, width)?;
+    let edge = state.edge.first().map_or(&[][..], Vec::as_slice).as_chunks::<HASH_BYTES>().0;
+    match texts.iter().zip(edge).position(|(text, leaf)| text.leaf_hash().0 != *leaf) {
+        Some(place) => {
+            let id = first.get() + u64::try_from(place).unwrap_or_default();
+            Err(damaged(&format!("record {id} is not what its leaf hashes")))
+        }
+        None => Ok(texts),
+    }
+}
+
+/// The texts of so many rows.
+pub(crate) fn texts(store: &LogStore, from: RecordId, count: u64) -> Result<Vec<RecordText>, OpenError> {
+    let rows = store.records(from, u32::try_from(count).unwrap_or(u32::MAX))?;
+    let in_order = (from.get()..).zip(&rows).all(|(id, row)| row.id.get() == id);
+    if u64::try_from(rows.len()) != Ok(count) || !in_order {
+        return Err(damaged(&format!("of {count} records from {from} on, some are missing")));
+    }
+    let text = |row: &modkeep_store::LogRecord| {
+        row.record.to_text().map_err(|error| damaged(&format!("record {}: {error}", row.id)))
+    };
+    rows.iter().map(text).collect()
+}
+
+/// Check 3: the last full data tile holds the records of its leaves, and says what the rows say.
+fn check_last_tiles(store: &LogStore, built: TreeSize) -> Result<(), OpenError> {
+    let Some(index) = (built.get() / u64::from(FULL_WIDTH)).checked_sub(1) else { return Ok(()) };
+    let tiles = Tile::data(index, FULL_WIDTH).zip(Tile::hashes(Level::LEAVES, index, FULL_WIDTH));
+    let Some((data, leaves)) = tiles else { return Ok(()) };
+    let read = |tile: &Tile| -> Result<Vec<u8>, OpenError> {
+        store.tile(tile)?.ok_or_else(|| damaged(&format!("{} is missing", tile.path())))
+    };
+    let (bytes, hashes) = (read(&data)?, read(&leaves)?);
+    let records =
+        read_data_tile(&bytes, FULL_WIDTH).map_err(|error| damaged(&format!("{}: {error}", data.path())))?;
+    let leaf_hashes = hashes.as_chunks::<HASH_BYTES>().0.iter().copied();
+    if !records.iter().map(|text| text.leaf_hash().0).eq(leaf_hashes) {
+        return Err(damaged(&format!("{} does not hash to its leaves", data.path())));
+    }
+    let first = RecordId::new(index * u64::from(FULL_WIDTH));
+    let rows = first.map_or_else(|| Ok(Vec::new()), |first| texts(store, first, FULL_WIDTH.into()))?;
+    if write_data_tile(&rows) != bytes {
+        return Err(damaged(&format!("{} does not say what the rows say", data.path())));
+    }
+    Ok(())
+}
+
+/// Check 2: nobody has seen a head that is not of our tree (I17).
+fn check_public_heads(
+    store: &LogStore,
+    head: Option<&StoredHead>,
+    keys: &[VerifierKey],
+    config: &Config,
+) -> Result<(), OpenError> {
+    let ours = head.map_or(TreeSize::EMPTY, |head| head.size);
+    let known = public_heads(store, keys, config)?;
+    // The largest first: it says best how old this copy is.
+    if let Some(ahead) = known.iter().max_by_key(|it| it.size).filter(|it| it.size > ours) {
+        return Err(OpenError::Behind { seen_by: ahead.seen_by.clone(), seen: ahead.size, ours });
+    }
+    let Some(head) = head else { return Ok(()) };
+    let seen = Published::alone(Head::from(head.clone()), store.state()?.edge);
+    let reader = Reader::new(store.clone());
+    let nodes = reader.nodes(&seen);
+    for it in &known {
+        let Some(root) = it.root else { continue };
+        let here = proof::root(&nodes, it.size);
+        if here.is_some_and(|here| here != root) {
+            return Err(OpenError::Forked { seen_by: it.seen_by.clone(), size: it.size });
+        }
+    }
+    match nodes.into_error() {
+        Some(error) => Err(OpenError::Store(error)),
+        None => Ok(()),
+    }
+}
+
+/// Every head that can be seen from here, and those that were given.
+pub(crate) fn public_heads(
+    store: &LogStore,
+    keys: &[VerifierKey],
+    config: &Config,
+) -> Result<Vec<KnownHead>, OpenError> {
+    let mut known = config.known_heads.clone();
+    let published = store.published()?.map(|note| ("the published file `latest`".to_owned(), note));
+    let copy = config.head_copy.as_deref().map(read_copy).transpose()?.flatten();
+    for (seen_by, note) in published.into_iter().chain(copy) {
+        match open_note(&note, keys) {
+            Ok(TreeHead { size, root }) => known.push(KnownHead { seen_by, size, root: Some(root) }),
+            // Neither file is synced: after a power cut it may be torn. A head that we cannot read proves nothing.
+            Err(error) => tracing::warn!(%seen_by, %error, "not a head of this log; passed over"),
+        }
+    }
+    if let Some((size, _)) = store.cosigned()? {
+        let seen_by = "a witness that cosigned a checkpoint".to_owned();
+        known.push(KnownHead { seen_by, size, root: None });
+    }
+    Ok(known)
+}
+
+fn read_copy(path: &Path) -> Result<Option<(String, Vec<u8>)>, OpenError> {
+    let mut note = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut note));
+    match read {
+        Ok(_) => Ok(Some((format!("the copy beside the key, {},", path.display()), note))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Read { path: path.display().to_string(), detail: error.to_string() }),
+    }
+}
+
+pub(crate) fn damaged(detail: &str) -> OpenError {
+    OpenError::Damaged { detail: detail.to_owned() }
+}

@@ -1,0 +1,292 @@
+//! The one writer: takes batches from the queue, and starts again from what is stored after an error.
+
+mod batch;
+mod copy;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use modkeep_store::{Clock, Error, LogWriter};
+use modkeep_tlog::tile::FULL_WIDTH;
+use modkeep_tlog::{RecordText, Tail, TreeSize};
+
+use crate::check::{self, Standing, texts};
+use crate::config::{Config, KnownHead};
+use crate::error::{AppendError, OpenError};
+use crate::event::Event;
+use crate::head::{Head, Published};
+use crate::keys::SignError;
+use crate::log::State;
+use crate::queue::{BATCH_MAX, Cosigned, Work};
+use crate::sabotage::mutant;
+use crate::shared::Shared;
+use crate::sign::Signers;
+
+use batch::Leaf;
+use copy::HeadCopy;
+
+/// Before the second start after an error; doubled each time, up to the longest.
+const RESTART_FIRST: Duration = Duration::from_millis(100);
+const RESTART_LONGEST: Duration = Duration::from_secs(30);
+
+/// How long the sequencer sleeps when there is nothing to do.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Why the sequencer does not go on.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The store failed.
+    Store(Error),
+    /// Another sequencer has taken over (I18). This one ends.
+    Fenced,
+    /// The two computations differ (R14). Nothing was signed, and nothing is until an operator has looked.
+    Doubt(String),
+    /// No signature.
+    Sign(SignError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Fenced => Self::Fenced,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
+    }
+}
+
+impl Failure {
+    fn reason(&self) -> String {
+        match self {
+            Self::Store(error) => format!("the store failed: {error}"),
+            Self::Fenced => "another sequencer has taken over this log; only one may run".to_owned(),
+            Self::Doubt(what) => format!(
+                "what was read back is not what was written: {what}; nothing was signed; run `modkeep log fsck` \
+                 before anything else"
+            ),
+            Self::Sign(error) => format!("nothing can be signed: {error}"),
+        }
+    }
+
+    /// Whether starting again from what is stored can help.
+    fn restarts(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Sign(_))
+    }
+
+    fn to_append_error(&self) -> AppendError {
+        match self {
+            Self::Store(error) => AppendError::Store(error.clone()),
+            other => AppendError::Paused { reason: other.reason().into() },
+        }
+    }
+}
+
+/// The writer with what it keeps in memory: nothing that is not made from storage at each start.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    shared: Arc<Shared>,
+    signers: Signers,
+    clock: Arc<dyn Clock>,
+    writer: LogWriter,
+    tail: Tail,
+    open: OpenTile,
+    copy: HeadCopy,
+}
+
+/// The open data tile: at most 255 texts.
+#[derive(Debug, Default)]
+pub(crate) struct OpenTile(Vec<RecordText>);
+
+/// A sequencer on its first legs: what it needs to start, again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Founder {
+    pub(crate) signers: Signers,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Founder {
+    /// Takes the right to write, checks everything (C4), and says what is to be published first.
+    pub(crate) fn begin(
+        &self,
+        store: &modkeep_store::LogStore,
+        config: &Config,
+    ) -> Result<(LogWriter, Standing, Published), OpenError> {
+        let mut writer = store.writer()?;
+        let mut standing = check::check(store, self.signers.keys(), config)?;
+        let head = self.first_head(&mut writer, &mut standing)?;
+        let mut published = Published::alone(head, crate::head::edge_of(&standing.tail));
+        published.aligned = standing.aligned.take().map(|head| Arc::new(head.into()));
+        published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
+        Ok((writer, standing, published))
+    }
+
+    /// The newest head, signed by every key that we have: in a new store that of the empty tree, after a new key came
+    /// in the stored one once more (A5, "Rotation").
+    fn first_head(&self, writer: &mut LogWriter, standing: &mut Standing) -> Result<Head, OpenError> {
+        if let Some(stored) = standing.head.take() {
+            if self.signers.have_all_signed(&stored.note) {
+                return Ok(stored.into());
+            }
+        }
+        let head = self.signers.sign(standing.tail.head(), self.clock.now())?;
+        let (heads, edge) = ([head.to_stored()], crate::head::edge_of(&standing.tail));
+        let commit = modkeep_store::HeadCommit { built: head.size, heads: &heads, edge: &edge };
+        writer.commit_heads(commit)?;
+        let [stored] = heads;
+        writer.publish(&stored)?;
+        Ok(head)
+    }
+
+    /// Runs until the log is closed. The first start has been made.
+    pub(crate) fn run(self, shared: Arc<Shared>, writer: LogWriter, standing: Standing) {
+        let mut patience = RESTART_FIRST;
+        let mut start = Some((writer, standing));
+        loop {
+            let failure = match start.take() {
+                Some((writer, standing)) => {
+                    let mut sequencer = self.sequencer(&shared, writer, &standing);
+                    match sequencer.work(standing.sequenced, &mut patience) {
+                        Ok(()) => break,
+                        Err(failure) => failure,
+                    }
+                }
+                None => match self.begin(&shared.store, &seen_by_us(&shared)) {
+                    Ok((writer, standing, published)) => {
+                        shared.publish(published);
+                        start = Some((writer, standing));
+                        continue;
+                    }
+                    Err(error) => {
+                        if !stop(&shared, &error.to_string(), may_pass(&error), &mut patience) {
+                            break;
+                        }
+                        continue;
+                    }
+                },
+            };
+            if !stop(&shared, &failure.reason(), failure.restarts(), &mut patience) {
+                break;
+            }
+        }
+        let waiting = shared.queue.set_state(State::Closed);
+        shared.turn_away(waiting);
+    }
+
+    fn sequencer(&self, shared: &Arc<Shared>, writer: LogWriter, standing: &Standing) -> Sequencer {
+        Sequencer {
+            shared: shared.clone(),
+            signers: self.signers.clone(),
+            clock: self.clock.clone(),
+            writer,
+            tail: standing.tail.clone(),
+            open: OpenTile(standing.open.clone()),
+            copy: HeadCopy::new(shared.config.head_copy.clone()),
+        }
+    }
+}
+
+/// Says that nothing is signed, and waits for the next start. False when the log closes instead.
+fn stop(shared: &Shared, reason: &str, restarts: bool, patience: &mut Duration) -> bool {
+    tracing::error!(reason, restarts, "the log's sequencer has stopped");
+    let waiting = shared.queue.set_state(State::Stopped { reason: reason.into(), restarts });
+    shared.turn_away(waiting);
+    shared.observer.tell(&Event::Stopped { reason, restarts });
+    let goes_on = shared.queue.wait_to_restart(restarts.then_some(*patience));
+    *patience = (*patience * 2).min(RESTART_LONGEST);
+    goes_on
+}
+
+/// What we published ourselves is known to the public: a store that went back under us is not signed from (R5).
+fn seen_by_us(shared: &Shared) -> Config {
+    let latest = shared.published().latest.tree();
+    let mut config = shared.config.clone();
+    let seen_by = "this process, before it stopped,".to_owned();
+    config.known_heads.push(KnownHead { seen_by, size: latest.size, root: Some(latest.root) });
+    config
+}
+
+/// Whether an error at a start may pass by itself.
+fn may_pass(error: &OpenError) -> bool {
+    matches!(error, OpenError::Store(error) if !matches!(error, Error::Fenced | Error::Corrupt { .. }))
+        || matches!(error, OpenError::Sign(_) | OpenError::Read { .. })
+}
+
+impl Sequencer {
+    /// Covers what has an id and no head yet, then works until the log is closed or something fails.
+    fn work(&mut self, sequenced: TreeSize, patience: &mut Duration) -> Result<(), Failure> {
+        self.catch_up(sequenced)?;
+        self.shared.queue.set_state(State::Running);
+        self.shared.observer.tell(&Event::Started { size: self.tail.size() });
+        loop {
+            match self.shared.queue.next(IDLE) {
+                Work::Batch(batch) => {
+                    let outcome = self.batch(batch);
+                    if mutant!(self.shared.config, RestartFromMemory) {
+                        continue;
+                    }
+                    outcome?;
+                    *patience = RESTART_FIRST;
+                }
+                Work::Cosigned(cosigned) => self.put_cosigned(cosigned)?,
+                Work::Idle => self.copy.settle(),
+                Work::End => {
+                    self.copy.finish();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// A crash came between the two transactions: the ids stand, and everything after them is done now (C4).
+    fn catch_up(&mut self, sequenced: TreeSize) -> Result<(), Failure> {
+        while self.tail.size() < sequenced {
+            let left = sequenced.get() - self.tail.size().get();
+            let count = left.min(u64::try_from(BATCH_MAX).unwrap_or(u64::MAX));
+            let texts =
+                texts(&self.shared.store, self.tail.size().next_id(), count).map_err(
+                    |error| match error {
+                        OpenError::Store(error) => error.into(),
+                        other => Failure::Doubt(other.to_string()),
+                    },
+                )?;
+            let leaves = texts.into_iter().map(|text| Leaf { hash: text.leaf_hash(), text }).collect();
+            self.grow(leaves, &mut crate::event::Timings::default())?;
+        }
+        Ok(())
+    }
+
+    fn put_cosigned(&mut self, cosigned: Cosigned) -> Result<(), Failure> {
+        let Cosigned { size, checkpoint, waiter } = cosigned;
+        let outcome = self.writer.put_cosigned(size, &checkpoint);
+        let _ = waiter.send(outcome.clone().map_err(AppendError::Store)); // gone: nobody is harmed
+        outcome?;
+        let mut published = Published::clone(&self.shared.published());
+        if published.cosigned.as_ref().is_none_or(|(shown, _)| *shown <= size) {
+            published.cosigned = Some((size, checkpoint));
+            self.shared.publish(published);
+        }
+        Ok(())
+    }
+}
+
+impl OpenTile {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds a text; when the tile is full, its bytes, and the next one is open.
+    fn push(&mut self, text: RecordText) -> Option<Vec<u8>> {
+        self.0.push(text);
+        if u32::try_from(self.0.len()) != Ok(FULL_WIDTH) {
+            return None;
+        }
+        let bytes = modkeep_tlog::record::write_data_tile(&self.0);
+        self.0.clear();
+        Some(bytes)
+    }
+}

@@ -1,0 +1,54 @@
+//! The copy of the newest head beside the key: the one thing that a backup put back does not take along (C4, I17).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+/// No oftener than this: it is written without a sync and costs a rename, and it only has to be newer than a backup.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A file that follows the newest head. Best effort: trouble with it is told and stops nothing.
+#[derive(Debug)]
+pub(crate) struct HeadCopy {
+    path: Option<PathBuf>,
+    newest: Option<Bytes>,
+    written: Option<Instant>,
+}
+
+impl HeadCopy {
+    pub(crate) fn new(path: Option<PathBuf>) -> Self {
+        Self { path, newest: None, written: None }
+    }
+
+    /// A newer head was published.
+    pub(crate) fn put(&mut self, note: &Bytes) {
+        self.newest = Some(note.clone());
+        self.settle();
+    }
+
+    /// Writes what was put, unless something was written a moment ago.
+    pub(crate) fn settle(&mut self) {
+        if self.written.is_none_or(|at| at.elapsed() >= EVERY) {
+            self.finish();
+        }
+    }
+
+    /// Writes what was put.
+    pub(crate) fn finish(&mut self) {
+        let (Some(path), Some(note)) = (&self.path, self.newest.take()) else { return };
+        if let Err(error) = replace(path, &note) {
+            tracing::warn!(path = %path.display(), %error, "the copy of the newest head could not be written");
+        }
+        self.written = Some(Instant::now());
+    }
+}
+
+fn replace(path: &Path, note: &[u8]) -> io::Result<()> {
+    let mut scratch = path.as_os_str().to_owned();
+    scratch.push(".new");
+    fs::write(&scratch, note)?;
+    fs::rename(&scratch, path)
+}
