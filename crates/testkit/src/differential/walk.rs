@@ -46,6 +46,7 @@ pub fn walk(
         all.commits.extend(more.commits);
         all.short_commits.extend(more.short_commits);
     }
+    all.versions.extend(published_versions(published, &all.paths));
     let go = ask_go(&all, oracle);
     let questions: Vec<Question> = go.known.keys().filter(|q| q.query != "latest").cloned().collect();
     let paths: Vec<String> = all.paths.iter().cloned().collect();
@@ -64,6 +65,13 @@ pub fn walk(
         published_met,
         differences,
     }
+}
+
+/// The versions of these module paths whose sums are published: pseudo-versions that others once made are among them.
+fn published_versions(published: &BTreeMap<String, String>, paths: &BTreeSet<String>) -> Vec<Question> {
+    let names = published.keys().filter_map(|name| name.split_once(' '));
+    let versions = names.filter(|(path, version)| paths.contains(*path) && !version.ends_with("/go.mod"));
+    versions.map(|(path, version)| Question::new(path, version)).collect()
 }
 
 /// Two groups at a time: the go command is one process with little to do in parallel.
