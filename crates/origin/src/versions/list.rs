@@ -7,10 +7,11 @@ use modkeep_module::gomod::GoMod;
 use modkeep_module::semver::Parts;
 use modkeep_module::version::INCOMPATIBLE;
 
-use super::geometry::fits;
+use super::geometry::{fits, joined};
 use super::question::Question;
 use super::{names, sums};
 use crate::error::Error;
+use crate::place::Vcs;
 use crate::repository::Scope;
 
 /// The most major versions without a suffix whose go.mod we look for: ten times the highest major version that any
@@ -143,11 +144,9 @@ impl Question<'_> {
         if let Some(known) = &self.retractions {
             return Ok(known.clone());
         }
-        let tagged = self.tagged().await?;
-        let release = tagged.compatible.iter().rfind(|tag| !tag.version.is_prerelease());
-        let go_mod = match release.or_else(|| tagged.compatible.last()) {
+        let go_mod = match self.newest().await? {
             None => None,
-            Some(Tag { version, commit }) => match self.find_dir(commit, version.as_str()).await {
+            Some(Tag { version, commit }) => match self.find_dir(&commit, version.as_str()).await {
                 Ok(found) => found.ok().and_then(|found| found.go_mod),
                 Err(error) if error.is_absence() || matches!(error, Error::TooLarge { .. }) => None,
                 Err(error) => return Err(error),
@@ -156,6 +155,34 @@ impl Question<'_> {
         let retractions = Retractions::of(go_mod.as_deref());
         self.retractions = Some(retractions.clone());
         Ok(retractions)
+    }
+
+    /// The version whose go.mod says what is retracted: the highest release, else the highest pre-release.
+    async fn newest(&mut self) -> Result<Option<Tag>, Error> {
+        let mut tags = self.tagged().await?.compatible;
+        let release = tags.iter().rposition(|tag| !tag.version.is_prerelease());
+        Ok(match release {
+            Some(at) => Some(tags.swap_remove(at)),
+            None => tags.pop(),
+        })
+    }
+
+    /// A branch is about to become a version. For that its tip is read, and the go.mod that says what is retracted: both
+    /// are announced before either is fetched.
+    pub(super) async fn foresee(&mut self, rev: &str) -> Result<(), Error> {
+        let may_be_a_tag =
+            rev.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        if may_be_a_tag || self.module.place.vcs != Vcs::Git {
+            return Ok(());
+        }
+        let refs = self.refs(Scope::All).await?;
+        let Some(tip) = refs.branches.get(&*format!("refs/heads/{rev}")).cloned() else { return Ok(()) };
+        let Some(newest) = self.newest().await? else { return Ok(()) };
+        if newest.commit == tip || refs.tags.contains_key(&*format!("refs/tags/{rev}")) {
+            return Ok(());
+        }
+        let go_mod = joined(&self.module.geometry.code_dir, "go.mod");
+        self.expect([tip, newest.commit].into_iter().map(|commit| (commit, go_mod.clone()))).await
     }
 
     /// Whether the version fits the path's suffix.

@@ -61,6 +61,7 @@ impl<'a> Question<'a> {
     /// The version that a revision name, as the client wrote it, means (section 6).
     pub(super) async fn stat(&mut self, rev: &str) -> Result<Located, Error> {
         let name = self.module.geometry.revision(rev);
+        self.foresee(rev).await?;
         let commit = self.module.repository.resolve(&name).await.map_err(|e| self.module.about(rev, e))?;
         self.convert(commit, rev).await
     }

@@ -16,7 +16,11 @@ fn a_question_asks_only_for_what_decides_it() {
     for (query, cost) in [
         ("v1.0.0", &["resolve v1.0.0", "file go.mod"][..]),
         ("v9.9.9", &["resolve v9.9.9"]),
-        ("main", &["resolve main", "refs Tags", "file go.mod", "history", "file go.mod"]),
+        (
+            "main",
+            &["refs All", "expect go.mod go.mod", "resolve main", "file go.mod", "history", "file go.mod"],
+        ),
+        ("nobody", &["refs All", "resolve nobody"]),
         (&untagged, &[of_after.as_str(), of_untagged]),
         (&after, &[of_after.as_str(), "file go.mod", "refs Tags", "history to v1.1.0"]),
     ] {
@@ -36,8 +40,8 @@ fn no_tag_that_could_be_a_base_is_no_question_about_history() {
     m.put("x.go", "package m\n").put("sub/go.mod", "module github.com/ann/m/sub\n").commit("one");
     m.tags(&["release", "other/v1.0.0", "sub/v2.0.0"]).put("y.go", "package m\n").commit("two");
     for (path, cost) in [
-        ("github.com/ann/m", &["resolve main", "refs Tags", "file go.mod"][..]),
-        ("github.com/ann/m/sub", &["resolve main", "refs Tags", "file sub/go.mod"]),
+        ("github.com/ann/m", &["refs All", "resolve main", "file go.mod"][..]),
+        ("github.com/ann/m/sub", &["refs All", "resolve main", "file sub/go.mod"]),
     ] {
         let asked = ask(path, &mut m);
         asked.stat("main").unwrap();
