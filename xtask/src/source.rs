@@ -44,6 +44,7 @@ const RULES: &[Rule] = &[
             ("http/src/tls.rs", "reads the configured certificate and key"),
             ("origin/src/git/cache.rs", "keeps objects in a workspace that the store lends it"),
             ("origin/src/git/earlier.rs", "remembers there which versions were packed, and reads their zips"),
+            ("origin/src/git/history/kept.rs", "keeps there who descends from whom"),
             ("origin/src/git/spool.rs", "lays a pack's objects there, in a file without a name"),
             ("origin/src/git/tree/cat_file.rs", "tests beside the git program"),
             ("origin/src/program", "programs work in such a workspace"),

@@ -6,6 +6,7 @@
 mod cache;
 mod complete;
 mod earlier;
+mod filters;
 mod gather;
 mod history;
 mod object;
@@ -21,4 +22,5 @@ mod convert;
 mod repo;
 pub(crate) mod tree;
 
+pub(crate) use filters::Filters;
 pub(crate) use repo::{GitRepository, Opening, Zips};

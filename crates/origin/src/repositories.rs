@@ -1,15 +1,18 @@
 //! The repositories that are open: one each, whatever number of modules live in it (V-6, C26).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use modkeep_egress::Egress;
 use modkeep_module::ModuleVersion;
 use modkeep_store::{FileKind, Repository as StoreRepository, Store};
+use quick_cache::sync::Cache;
+use url::Url;
 
 use crate::error::Error;
-use crate::git::{GitRepository, Opening, Zips};
+use crate::git::{Filters, GitRepository, Opening, Zips};
 use crate::mixed::Mixed;
 use crate::place::{Remote, Vcs};
 use crate::program::Programs;
@@ -18,6 +21,8 @@ use crate::repository::Repository;
 /// How many repositories stay open while nobody asks them anything. An open one holds its refs and an index of its
 /// objects: some 100 KiB for one of ordinary size.
 const IDLE_MAX: usize = 256;
+/// Of how many hosts it is remembered which filters they give; a forgotten one is tried again, for a request or two.
+const HOSTS_MAX: usize = 256;
 
 /// What makes two remotes one repository: its system, where we really go, and how.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -34,6 +39,8 @@ pub(crate) struct Repositories {
     programs: Option<Programs>,
     refs_lifetime: Duration,
     open: Mutex<Open>,
+    /// What hosts were found to refuse, by name and port.
+    filters: Cache<String, Arc<Filters>>,
 }
 
 #[derive(Default)]
@@ -68,7 +75,8 @@ impl Repositories {
         programs: Option<Programs>,
         refs_lifetime: Duration,
     ) -> Self {
-        Self { egress, store, programs, refs_lifetime, open: Mutex::default() }
+        let filters = Cache::new(HOSTS_MAX);
+        Self { egress, store, programs, refs_lifetime, open: Mutex::default(), filters }
     }
 
     /// The repository behind a remote, opened when it is not open yet. Nothing is asked of it. Blocking, briefly.
@@ -111,8 +119,14 @@ impl Repositories {
             clock: Arc::clone(self.store.clock()),
             refs_lifetime: self.refs_lifetime,
             zips: Some(self.zips()),
+            filters: self.filters_of(&remote.url),
         });
         Ok(Opened::Mixed(Box::new(Mixed::new(git, self.programs.clone(), remote, workspace))))
+    }
+
+    fn filters_of(&self, url: &Url) -> Arc<Filters> {
+        let begun = self.filters.get_or_insert_with(url.authority(), || Ok::<_, Infallible>(Arc::default()));
+        begun.unwrap_or_else(|never| match never {})
     }
 
     /// The zips that are stored: files in them need not be fetched again.

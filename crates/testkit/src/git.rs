@@ -32,6 +32,8 @@ pub enum Kind {
     Full,
     /// Protocol v2 without `filter`.
     NoFilter,
+    /// As [`Kind::Full`], but the only filters are `tree:0` and `blob:none`, as on hosts that answer from bitmaps.
+    FewFilters,
     /// As [`Kind::Full`], but `filter`, `deepen` and `shallow` are not heeded: everything comes, whatever was asked.
     Deaf,
     /// Protocol v1, also when v2 is asked for.

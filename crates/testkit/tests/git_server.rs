@@ -50,7 +50,7 @@ fn the_same_script_gives_the_same_ids() {
 
 #[test]
 fn git_clones_from_every_kind_of_server() {
-    for kind in [Kind::Full, Kind::NoFilter, Kind::V1, Kind::V0, Kind::Dumb] {
+    for kind in [Kind::Full, Kind::FewFilters, Kind::NoFilter, Kind::V1, Kind::V0, Kind::Dumb] {
         let server = GitServer::start(kind);
         fish(&server);
         let (cloned, folder) = clone(&server, &[]);
@@ -58,14 +58,19 @@ fn git_clones_from_every_kind_of_server() {
         let tags = git(&folder.path().join("fish"), &["tag"]);
         assert_eq!(tags.stdout, b"v1.0.0\nv1.1.0\n", "{kind:?}");
         let v2 = server.asked().iter().any(|asked| asked.command() == Some("fetch"));
-        assert_eq!(v2, matches!(kind, Kind::Full | Kind::NoFilter), "{kind:?}\n{}", server.told());
+        assert_eq!(
+            v2,
+            matches!(kind, Kind::Full | Kind::FewFilters | Kind::NoFilter),
+            "{kind:?}\n{}",
+            server.told()
+        );
         assert!(server.cost().bytes_out > 500, "{kind:?}\n{}", server.told());
     }
 }
 
 #[test]
 fn filters_are_there_or_not() {
-    for (kind, blobs) in [(Kind::Full, false), (Kind::NoFilter, true)] {
+    for (kind, blobs) in [(Kind::Full, false), (Kind::FewFilters, false), (Kind::NoFilter, true)] {
         let server = GitServer::start(kind);
         fish(&server);
         let (cloned, folder) = clone(&server, &["--filter=blob:none"]);

@@ -4,10 +4,11 @@
 //! needs that are there, and fetches for everybody: one fetch for whole versions, one for single commits, directories
 //! and files. The rest of the callers find their needs met when their turn comes.
 
+mod single;
+
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Error;
 use crate::git::cache::Cache;
 use crate::git::earlier::{Earlier, PackedVersions};
+use crate::git::filters::{Best, Filters};
 use crate::git::history::History;
 use crate::git::objects::Objects;
 use crate::git::pack::{self, PackError, PackLimits};
@@ -83,8 +85,7 @@ pub(crate) struct Desk {
     turn: tokio::sync::Mutex<()>,
     recent: Mutex<Vec<Recent>>,
     history: Mutex<Arc<History>>,
-    /// The server offers filters and refused one all the same.
-    unfiltered: AtomicBool,
+    filters: Arc<Filters>,
 }
 
 impl Desk {
@@ -94,11 +95,13 @@ impl Desk {
         workspace: Workspace,
         clock: Arc<dyn Clock>,
         zips: Option<Zips>,
+        filters: Arc<Filters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             wire,
             cache: Arc::new(Cache::open(workspace.path())),
             packed: PackedVersions::open(workspace.path()),
+            history: Mutex::new(Arc::new(History::load(workspace.path()))),
             host,
             workspace,
             clock,
@@ -107,8 +110,7 @@ impl Desk {
             pending: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             recent: Mutex::default(),
-            history: Mutex::default(),
-            unfiltered: AtomicBool::new(false),
+            filters,
         })
     }
 
@@ -217,7 +219,7 @@ impl Desk {
 
     /// All ancestors of some commits, in one fetch of commits alone where the server has filters (V-63).
     async fn ancestry(self: &Arc<Self>, needs: impl Iterator<Item = &Need>) -> Result<(), Error> {
-        let (mut tips, mut prefixes, known) = (HashSet::new(), Vec::new(), self.history());
+        let (mut tips, mut prefixes, mut known) = (HashSet::new(), Vec::new(), self.history());
         for need in needs {
             let Need::Ancestry(of, prefix) = need else { continue };
             tips.extend(of.iter().filter(|id| !known.contains(id)).copied());
@@ -227,7 +229,10 @@ impl Desk {
             return Ok(());
         }
         let can = self.capabilities().await?;
-        let filter = (can.filter && !self.unfiltered.load(Ordering::Relaxed)).then_some(Filter::Trees(0));
+        if !known.is_of(can.object_format) {
+            known = Arc::default();
+        }
+        let filter = (can.filter && self.filters.best() != Best::None).then_some(Filter::Trees(0));
         let ask = FetchAsk {
             wants: ids(&tips),
             haves: known.tips().iter().map(|id| id.to_string().into()).collect(),
@@ -237,13 +242,19 @@ impl Desk {
         };
         let at_hand = match self.try_fetch(&ask, can.object_format).await {
             Err(Fault::Filter) => {
-                self.unfiltered.store(true, Ordering::Relaxed);
+                self.filters.refused(Best::Commits);
                 self.fetch(&FetchAsk { filter: None, ..ask }, can.object_format).await
             }
             outcome => outcome.map_err(|fault| fault.into_error(&self.host)),
         }?;
         let objects = self.objects(Some(Arc::new(at_hand)));
-        let grown = self.blocking(move || objects.grow(&known, &tips, &prefixes)).await?;
+        let desk = self.clone();
+        let grow = move || {
+            let grown = objects.grow(&known, &tips, &prefixes)?;
+            grown.save(desk.workspace.path());
+            Ok(grown)
+        };
+        let grown = self.blocking(grow).await?;
         *self.history.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(grown);
         Ok(())
     }
@@ -397,73 +408,6 @@ impl Desk {
                 desk.recent().retain(|recent| !std::ptr::eq(Arc::as_ptr(&recent.objects), objects.as_ptr()));
             }
         });
-    }
-
-    /// Commits, directories and files, into the cache.
-    async fn single(self: &Arc<Self>, needs: HashSet<Need>) -> Result<(), Error> {
-        let (mut commits, mut objects) = (HashSet::new(), HashSet::new());
-        for need in needs {
-            match need {
-                Need::Commit(id) if !self.cache.contains(&id) => drop(commits.insert(id)),
-                Need::Object(id) if !self.cache.contains(&id) => drop(objects.insert(id)),
-                _ => {}
-            }
-        }
-        if commits.is_empty() && objects.is_empty() {
-            return Ok(());
-        }
-        let can = self.capabilities().await?;
-        if can.filter && !self.unfiltered.load(Ordering::Relaxed) {
-            match self.fetch_filtered(can.object_format, &commits, &objects).await {
-                Err(Fault::Filter) => self.unfiltered.store(true, Ordering::Relaxed),
-                outcome => return outcome.map_err(|fault| fault.into_error(&self.host)),
-            }
-        }
-        // Without filters a commit comes with everything, so that nothing of it has to be asked for again soon.
-        let whole: Vec<_> = commits.into_iter().map(|commit| (commit, String::new())).collect();
-        if !whole.is_empty() {
-            self.fetch_whole(&whole).await?;
-        }
-        if objects.is_empty() {
-            return Ok(());
-        }
-        self.fetch_objects(can.object_format, &objects, None)
-            .await
-            .map_err(|fault| fault.into_error(&self.host))
-    }
-
-    async fn fetch_filtered(
-        self: &Arc<Self>,
-        format: ObjectFormat,
-        commits: &HashSet<ObjectId>,
-        objects: &HashSet<ObjectId>,
-    ) -> Result<(), Fault> {
-        // A commit brings its root directory along. Below a directory that is wanted itself the same filter would let
-        // all its files through: their depth counts from there.
-        for (wants, filter) in [(commits, Filter::Trees(1)), (objects, Filter::Trees(0))] {
-            if !wants.is_empty() {
-                self.fetch_objects(format, wants, Some(filter)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn fetch_objects(
-        self: &Arc<Self>,
-        format: ObjectFormat,
-        wants: &HashSet<ObjectId>,
-        filter: Option<Filter>,
-    ) -> Result<(), Fault> {
-        let ask = FetchAsk {
-            wants: ids(wants),
-            depth: Some(1),
-            filter,
-            bytes_max: FETCH_BYTES_MAX,
-            ..FetchAsk::default()
-        };
-        let at_hand = self.try_fetch(&ask, format).await?;
-        let (objects, wants) = (self.objects(Some(Arc::new(at_hand))), wants.clone());
-        self.blocking(move || objects.keep(wants.iter())).await.map_err(Fault::Failed)
     }
 
     async fn capabilities(&self) -> Result<Capabilities, Error> {

@@ -3,8 +3,12 @@
 //! A commit costs some 30 bytes here, so a history of a million commits takes 30 MB while its repository is open. No
 //! walk calls itself, and a commit whose parents the server kept back makes every answer about it an error (C20).
 
+mod kept;
+
 use crate::git::object::CommitObject;
+use crate::git::objects::format_of;
 use crate::git::tree::ObjectId;
+use crate::git::wire::ObjectFormat;
 
 /// The place of a parent that is not here.
 const ABSENT: u32 = u32::MAX;
@@ -53,6 +57,11 @@ impl History {
     /// Commits that need not be sent again, nor their ancestors.
     pub(crate) fn tips(&self) -> &[ObjectId] {
         &self.tips[self.tips.len().saturating_sub(TIPS_MAX)..]
+    }
+
+    /// Whether its commits are named as this repository's are; another one may stand where it came from.
+    pub(crate) fn is_of(&self, format: ObjectFormat) -> bool {
+        self.ids.first().is_none_or(|id| format_of(id) == format)
     }
 
     /// Whether a commit is here.
@@ -154,13 +163,13 @@ mod tests {
 
     use super::*;
 
-    fn id(number: u32) -> ObjectId {
+    pub(super) fn id(number: u32) -> ObjectId {
         let mut raw = [0; 20];
         raw[..4].copy_from_slice(&number.to_be_bytes());
         ObjectId::from_bytes(&raw).unwrap()
     }
 
-    fn commits(lines: &[(u32, &[u32])]) -> Commits {
+    pub(super) fn commits(lines: &[(u32, &[u32])]) -> Commits {
         let mut commits = Commits::default();
         for (number, parents) in lines {
             let parents = parents.iter().map(|&parent| id(parent)).collect();

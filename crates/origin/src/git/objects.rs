@@ -229,6 +229,12 @@ impl Objects {
         Ok(())
     }
 
+    /// The root directories of these commits that are not here.
+    pub(crate) fn roots(&self, commits: &HashSet<ObjectId>) -> Vec<ObjectId> {
+        let roots = commits.iter().filter_map(|id| Some(self.commit(id).ok()??.tree));
+        roots.filter(|root| !self.has(root)).collect()
+    }
+
     /// A history with the commits at hand added, complete below `tips`. Commits whose hex begins with one of the
     /// prefixes go into the cache, because somebody is about to ask for them.
     pub(crate) fn grow(

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::error::Error;
 use crate::git::cache::OBJECT_BYTES_MAX;
+use crate::git::filters::Filters;
 use crate::git::gather::{Desk, Need};
 use crate::git::objects::{Found, Lack, NotACommit, Objects};
 use crate::git::refs::Snapshots;
@@ -38,6 +39,8 @@ pub(crate) struct Opening {
     pub(crate) refs_lifetime: Duration,
     /// Zips of earlier versions, whose files need not be fetched again.
     pub(crate) zips: Option<Zips>,
+    /// What its host is known to leave out on demand.
+    pub(crate) filters: Arc<Filters>,
 }
 
 /// A git repository over HTTP. One instance serves all modules in it; two of one repository would fetch twice (C26).
@@ -53,7 +56,8 @@ impl GitRepository {
     pub(crate) fn open(opening: Opening) -> Self {
         let host: Arc<str> = opening.remote.url.host_str().unwrap_or_default().into();
         let wire = Wire::new(opening.egress, opening.remote);
-        let desk = Desk::new(wire, host, opening.workspace, opening.clock.clone(), opening.zips);
+        let Opening { workspace, zips, filters, .. } = opening;
+        let desk = Desk::new(wire, host, workspace, opening.clock.clone(), zips, filters);
         let (clock, refs_lifetime) = (opening.clock, opening.refs_lifetime);
         Self { desk, snapshots: Snapshots::default(), clock, refs_lifetime }
     }

@@ -60,14 +60,23 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// What the kind of the server means as git configuration.
-fn configuration(kind: Kind) -> [(&'static str, &'static str); 4] {
-    let filter = if matches!(kind, Kind::Full | Kind::Deaf) { "true" } else { "false" };
-    [
+fn configuration(kind: Kind) -> Vec<(&'static str, &'static str)> {
+    let filter = if matches!(kind, Kind::Full | Kind::FewFilters | Kind::Deaf) { "true" } else { "false" };
+    let mut configuration = vec![
         ("uploadpack.allowFilter", filter),
         ("uploadpack.allowAnySHA1InWant", filter),
         ("safe.directory", "*"),
         ("uploadpack.allowRefInWant", "false"),
-    ]
+    ];
+    if kind == Kind::FewFilters {
+        configuration.extend([
+            ("uploadpackfilter.allow", "false"),
+            ("uploadpackfilter.blob:none.allow", "true"),
+            ("uploadpackfilter.tree.allow", "true"),
+            ("uploadpackfilter.tree.maxDepth", "0"),
+        ]);
+    }
+    configuration
 }
 
 fn program(folder: &Path, kind: Kind, request: &Request) -> io::Result<Answer> {

@@ -12,6 +12,7 @@ struct Rig {
     server: GitServer,
     made: GitRepo,
     store: Store,
+    filters: Arc<Filters>,
     folder: tempfile::TempDir,
 }
 
@@ -30,7 +31,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let config = modkeep_store::Config { path: folder.path().join("data"), min_free: MinFree::Bytes(0) };
         let store = Store::open(config, Arc::new(SystemClock)).unwrap();
-        Self { server, made, store, folder }
+        Self { server, made, store, filters: Arc::default(), folder }
     }
 
     fn open(&self) -> GitRepository {
@@ -55,6 +56,7 @@ impl Rig {
             clock: Arc::new(SystemClock),
             refs_lifetime: Duration::from_mins(1),
             zips,
+            filters: self.filters.clone(),
         })
     }
 
@@ -95,6 +97,29 @@ async fn a_go_mod_costs_four_requests_and_one_for_each_directory() {
     again.file(&commit.id, "sub/go.mod").await.unwrap().unwrap();
     assert_eq!(rig.requests(), 2, "after a restart only the refs are asked for");
     let _ = &rig.folder;
+}
+
+/// The large hosts refuse `tree:1`: that costs one question, and no directory or file too many.
+#[tokio::test]
+async fn a_host_with_few_filters_is_not_asked_for_whole_commits() {
+    let rig = Rig::new(Kind::FewFilters, |repo| {
+        repo.put("go.mod", "module example.com/fish\n")
+            .put("large", prose(1, 20_000))
+            .commit("begin")
+            .tag("v1.0.0");
+        repo.put("large", prose(2, 20_000)).commit("grow").tag("v1.1.0");
+    });
+    for (version, requests, why) in [
+        ("v1.0.0", 6, "capabilities, refs, a refusal, commit, directory, go.mod"),
+        ("v1.1.0", 4, "an opened repository knows what its host refused; the go.mod is the same"),
+    ] {
+        let repo = rig.open();
+        let commit = repo.resolve(version).await.unwrap();
+        assert!(repo.file(&commit.id, "go.mod").await.unwrap().is_some());
+        let bytes = rig.server.cost().bytes_out;
+        assert_eq!(rig.requests(), requests, "{why}");
+        assert!(bytes < 3_000, "{bytes} bytes");
+    }
 }
 
 #[tokio::test]
@@ -170,6 +195,26 @@ async fn an_untagged_commit_costs_commits_and_one_tree() {
     assert_eq!(rig.requests(), 0, "the history is here already, and all refs too");
     assert_eq!(repo.file(&id, "go.mod").await.unwrap(), None);
     assert_eq!(rig.requests(), 1, "one tree");
+}
+
+#[tokio::test]
+async fn a_history_is_there_after_a_restart() {
+    let mut rig = Rig::new(Kind::Full, a_branchy_one);
+    let id = rig.made.id("main~1");
+    assert_eq!(rig.open().resolve(&id[..12]).await.unwrap().id, id.as_str().into());
+    rig.requests();
+    let repo = rig.open();
+    assert_eq!(repo.resolve(&id[..12]).await.unwrap().id, id.as_str().into());
+    assert_eq!(repo.ancestor_tags(&id).await.unwrap().unwrap(), [Arc::from("v0.1.0")]);
+    assert_eq!(rig.requests(), 2, "capabilities and refs");
+    rig.made.put("a", "6").commit("six");
+    rig.made.save();
+    let repo = rig.open();
+    let tip = repo.resolve("main").await.unwrap();
+    assert_eq!(repo.ancestor_tags(&tip.id).await.unwrap().unwrap(), [Arc::from("v0.1.0")]);
+    let asked = rig.server.asked();
+    let last = asked.last().unwrap().text();
+    assert!(last.contains("have ") && last.contains("filter tree:0"), "{last}");
 }
 
 #[tokio::test]
@@ -266,9 +311,8 @@ async fn ten_versions_together_are_one_fetch() {
 
 #[tokio::test]
 async fn servers_of_all_kinds_give_the_same_or_are_left_to_git() {
-    for (kind, sha256) in
-        [(Kind::Full, false), (Kind::NoFilter, false), (Kind::Full, true), (Kind::NoFilter, true)]
-    {
+    let of_v2 = [Kind::Full, Kind::NoFilter, Kind::FewFilters];
+    for (kind, sha256) in of_v2.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let server = GitServer::start(kind);
         let mut made = if sha256 { server.repository_sha256(PATH) } else { server.repository(PATH) };
         two_versions(&mut made);
