@@ -8,6 +8,7 @@
 //! and a head are *derived*; the head is *signed* after the second computation, *committed*, and *published*. Only then
 //! is the caller answered ([`Log::append`]).
 
+pub mod audit;
 mod check;
 mod config;
 mod error;

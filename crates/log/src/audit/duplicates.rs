@@ -1,0 +1,377 @@
+//! One record for each module version (A1, rule 1): found by sorting, in bounded memory.
+//!
+//! For every record 16 bytes are kept: ten of the SHA-256 of its name and six of its id. New ones gather in memory, two
+//! million at most (32 MiB); then they are sorted into a file. At the end of an audit the files are merged into one, and
+//! equal names stand side by side; where only few are new they are looked up in the sorted file instead. A hash is
+//! never trusted: equal ones are found out by the texts of both records. 70 million records take 1.1 GB of disk.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use modkeep_tlog::{RecordId, SignedHead, Tile};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::evidence::{Evidence, Found};
+use crate::audit::finding::{Finding, Kind};
+use crate::audit::record::{cut, read};
+use crate::audit::source::{self, Unsettled};
+use crate::audit::state::State;
+use crate::audit::tree::WIDTH;
+use crate::audit::{Error, Parts};
+
+/// Entries that are held in memory before they are sorted into a file.
+const RECENT_MAX: usize = 2 << 20;
+/// Up to so many new entries are looked up one by one; for more the files are merged.
+const PROBES_MAX: usize = 16 << 10;
+/// Pairs of equal hashes that one audit looks at.
+const PAIRS_MAX: usize = 10_000;
+/// Bits of an entry that hold the id.
+const ID_BITS: u32 = 48;
+const ENTRY_BYTES: u64 = 16;
+
+/// A record's name and place: 80 bits of the name's hash above 48 bits of the id, so that order is by name, then by id.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Entry(u128);
+
+impl Entry {
+    pub(crate) fn new(name: [u8; 10], id: RecordId) -> Self {
+        let name = name.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+        Self(name << ID_BITS | u128::from(id.get()) & ((1 << ID_BITS) - 1))
+    }
+
+    fn name(self) -> u128 {
+        self.0 >> ID_BITS
+    }
+
+    fn id(self) -> Option<RecordId> {
+        u64::try_from(self.0 & ((1 << ID_BITS) - 1)).ok().and_then(RecordId::new)
+    }
+}
+
+/// Which files make the index, and how much of them counts.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Manifest {
+    /// The number in the name of the next file.
+    serial: u64,
+    /// Sorted files. The first was searched for duplicates unless there are others.
+    sorted: Vec<Run>,
+    /// The file of recent entries, in the order in which they came.
+    recent: Option<Run>,
+    /// So many of the recent ones were looked up already.
+    probed: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Run {
+    file: String,
+    entries: u64,
+}
+
+/// The names of all records read so far.
+#[derive(Debug)]
+pub(crate) struct Index {
+    folder: PathBuf,
+    manifest: Manifest,
+    recent: Vec<Entry>,
+}
+
+impl Index {
+    pub(crate) fn open(folder: &Path, manifest: &Manifest) -> io::Result<Self> {
+        let mut recent = Vec::new();
+        if let Some(run) = &manifest.recent {
+            let mut file = Reader::open(&folder.join(&run.file), run.entries)?;
+            while let Some(entry) = file.next()? {
+                recent.push(entry);
+            }
+        }
+        for run in &manifest.sorted {
+            let bytes = folder.join(&run.file).metadata()?.len();
+            if bytes < run.entries * ENTRY_BYTES {
+                return Err(io::Error::other(format!("{} is too short", run.file)));
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), manifest: manifest.clone(), recent })
+    }
+
+    /// Forgets everything. The files go with the next save.
+    pub(crate) fn clear(&mut self) {
+        self.manifest = Manifest { serial: self.manifest.serial, ..Manifest::default() };
+        self.recent.clear();
+    }
+
+    pub(crate) fn push(&mut self, entries: &[Entry]) -> io::Result<()> {
+        self.recent.extend_from_slice(entries);
+        if self.recent.len() >= RECENT_MAX { self.seal() } else { Ok(()) }
+    }
+
+    /// Sorts what is recent into a file.
+    fn seal(&mut self) -> io::Result<()> {
+        self.recent.sort_unstable();
+        let name = self.new_name();
+        let mut file = BufWriter::new(File::create(self.folder.join(&name))?);
+        for entry in &self.recent {
+            file.write_all(&entry.0.to_le_bytes())?;
+        }
+        file.into_inner()?.sync_data()?;
+        self.manifest.sorted.push(Run { file: name, entries: self.recent.len() as u64 });
+        (self.manifest.recent, self.manifest.probed) = (None, 0);
+        self.recent.clear();
+        Ok(())
+    }
+
+    /// Makes the recent entries durable; what is returned describes the index as it now lies on disk.
+    pub(crate) fn save(&mut self) -> io::Result<Manifest> {
+        let mut run = match self.manifest.recent.take() {
+            Some(run) => run,
+            None => Run { file: self.new_name(), entries: 0 },
+        };
+        let mut file =
+            File::options().create(true).truncate(false).write(true).open(self.folder.join(&run.file))?;
+        let saved = usize::try_from(run.entries).unwrap_or(usize::MAX);
+        let fresh = self.recent.get(saved..).unwrap_or_default();
+        if !fresh.is_empty() {
+            file.seek(SeekFrom::Start(run.entries * ENTRY_BYTES))?;
+            let bytes: Vec<u8> = fresh.iter().flat_map(|entry| entry.0.to_le_bytes()).collect();
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+        }
+        run.entries = self.recent.len() as u64;
+        self.manifest.recent = Some(run);
+        Ok(self.manifest.clone())
+    }
+
+    /// Removes files that are no part of the index any more.
+    pub(crate) fn sweep(&self, kept: &Manifest) -> io::Result<()> {
+        let is_kept = |name: &str| kept.sorted.iter().chain(&kept.recent).any(|run| run.file == name);
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string()
+                && name.starts_with("names-")
+                && !is_kept(&name)
+            {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new_name(&mut self) -> String {
+        self.manifest.serial += 1;
+        format!("names-{}", self.manifest.serial)
+    }
+
+    /// Pairs of entries with one name, the older first, that no call before this one has given out.
+    fn pairs(&mut self) -> io::Result<Vec<(Entry, Entry)>> {
+        let probed = usize::try_from(self.manifest.probed).unwrap_or(usize::MAX);
+        let fresh = self.recent.len().saturating_sub(probed);
+        let pairs = if self.manifest.sorted.len() <= 1 && fresh <= PROBES_MAX {
+            self.probe(probed)?
+        } else {
+            self.merge()?
+        };
+        self.manifest.probed = self.recent.len() as u64;
+        Ok(pairs)
+    }
+
+    /// Looks the entries from `probed` on up among the others.
+    fn probe(&self, probed: usize) -> io::Result<Vec<(Entry, Entry)>> {
+        let mut pairs = Vec::new();
+        let mut recent = HashMap::new();
+        let mut sorted = self.manifest.sorted.first().map(|run| self.sorted(run)).transpose()?;
+        for (at, entry) in self.recent.iter().enumerate() {
+            let mut earlier = recent.insert(entry.name(), *entry);
+            if at < probed || pairs.len() >= PAIRS_MAX {
+                continue;
+            }
+            if let (None, Some((file, entries))) = (earlier, &mut sorted) {
+                earlier = find(file, *entries, entry.name())?;
+            }
+            pairs.extend(earlier.map(|earlier| (earlier, *entry)));
+        }
+        Ok(pairs)
+    }
+
+    fn sorted(&self, run: &Run) -> io::Result<(File, u64)> {
+        Ok((File::open(self.folder.join(&run.file))?, run.entries))
+    }
+
+    /// Merges all into one sorted file.
+    fn merge(&mut self) -> io::Result<Vec<(Entry, Entry)>> {
+        if !self.recent.is_empty() {
+            self.seal()?;
+        }
+        let mut readers = Vec::new();
+        for run in &self.manifest.sorted {
+            readers.push(Reader::open(&self.folder.join(&run.file), run.entries)?);
+        }
+        let mut heads = BinaryHeap::new();
+        for (at, reader) in readers.iter_mut().enumerate() {
+            heads.extend(reader.next()?.map(|entry| Reverse((entry, at))));
+        }
+        let name = self.new_name();
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(self.folder.join(&name))?);
+        let (mut pairs, mut entries, mut before) = (Vec::new(), 0, None::<Entry>);
+        while let Some(Reverse((entry, at))) = heads.pop() {
+            file.write_all(&entry.0.to_le_bytes())?;
+            entries += 1;
+            if let Some(before) = before.filter(|before| before.name() == entry.name())
+                && pairs.len() < PAIRS_MAX
+            {
+                pairs.push((before, entry));
+            }
+            before = Some(entry);
+            let reader = readers.get_mut(at).map(Reader::next).transpose()?.flatten();
+            heads.extend(reader.map(|entry| Reverse((entry, at))));
+        }
+        file.into_inner()?.sync_data()?;
+        self.manifest.sorted = vec![Run { file: name, entries }];
+        Ok(pairs)
+    }
+}
+
+/// The first entry of this name in a sorted file.
+fn find(file: &mut File, entries: u64, name: u128) -> io::Result<Option<Entry>> {
+    let (mut low, mut high) = (0, entries);
+    let mut at = |place: u64| -> io::Result<Entry> {
+        let mut bytes = [0; 16];
+        file.seek(SeekFrom::Start(place * ENTRY_BYTES))?;
+        file.read_exact(&mut bytes)?;
+        Ok(Entry(u128::from_le_bytes(bytes)))
+    };
+    while low < high {
+        let middle = low.midpoint(high);
+        if at(middle)?.name() < name { low = middle + 1 } else { high = middle }
+    }
+    if low == entries {
+        return Ok(None);
+    }
+    Ok(Some(at(low)?).filter(|entry| entry.name() == name))
+}
+
+/// A file of entries, from its start.
+struct Reader {
+    file: BufReader<File>,
+    left: u64,
+}
+
+impl Reader {
+    fn open(place: &Path, entries: u64) -> io::Result<Self> {
+        Ok(Self { file: BufReader::with_capacity(64 << 10, File::open(place)?), left: entries })
+    }
+
+    fn next(&mut self) -> io::Result<Option<Entry>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let mut bytes = [0; 16];
+        self.file.read_exact(&mut bytes)?;
+        Ok(Some(Entry(u128::from_le_bytes(bytes))))
+    }
+}
+
+/// Finds the records that have the name of an older one, and compares their texts.
+pub(crate) fn report(
+    parts: &Parts<'_>,
+    evidence: &Evidence,
+    head: &SignedHead,
+    state: &mut State,
+) -> Result<(), Error> {
+    let pairs = state.index().pairs().map_err(|source| state.failed(source))?;
+    for (older, newer) in pairs {
+        let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
+        let (one, other) = (text_of(parts, head, first)?, text_of(parts, head, second)?);
+        let (Some(one), Some(other)) = (one, other) else {
+            // The tiles were there a moment ago. What the hashes say is all there is to go by.
+            let text =
+                format!("its name hashes like that of record {first}, and their texts cannot be read again");
+            state.keep(evidence, Found::bare(Finding::of(Kind::Duplicate, text).about(second)))?;
+            continue;
+        };
+        let name = read(&one).name;
+        if let Some((module, version)) = name.filter(|name| read(&other).name == Some(*name)) {
+            let text = format!("{module} {version} has a record already: {first}");
+            let both =
+                [format!("{first}\n").as_bytes(), &one, format!("\n{second}\n").as_bytes(), &other].concat();
+            state.keep(
+                evidence,
+                Found::with(Finding::of(Kind::Duplicate, text).about(second), "duplicate", &both),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The authentic text of a record, if it can be had.
+pub(crate) fn text_of(parts: &Parts<'_>, head: &SignedHead, id: RecordId) -> Result<Option<Vec<u8>>, Error> {
+    let tile = Tile::data(id.get() / WIDTH, 1).and_then(|tile| tile.in_tree(head.size()));
+    let Some(tile) = tile else { return Ok(None) };
+    let bytes = match source::proven_tile(parts.source, head, tile) {
+        Ok(bytes) => bytes,
+        Err(Unsettled::Away(away)) => return Err(away.into()),
+        Err(Unsettled::Refused(_)) => return Ok(None),
+    };
+    let position = usize::try_from(id.get() % WIDTH).unwrap_or_default();
+    Ok(cut(&bytes, tile.width()).ok().and_then(|texts| texts.get(position).map(|text| text.to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: u8, id: u64) -> Entry {
+        Entry::new([name; 10], RecordId::new(id).unwrap())
+    }
+
+    fn ids(pairs: Vec<(Entry, Entry)>) -> Vec<(u64, u64)> {
+        pairs.iter().map(|(a, b)| (a.id().unwrap().get(), b.id().unwrap().get())).collect()
+    }
+
+    #[test]
+    fn equal_names_are_found_among_recent_and_sorted_ones_and_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        index.push(&[entry(5, 0), entry(1, 1), entry(5, 2)]).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(0, 2)]);
+        assert_eq!(ids(index.pairs().unwrap()), []);
+        index.seal().unwrap();
+        index.push(&[entry(9, 3), entry(1, 4)]).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(1, 4)]);
+        assert_eq!(ids(index.pairs().unwrap()), []);
+    }
+
+    #[test]
+    fn merging_finds_what_lies_in_different_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        for (name, id) in [(3, 0), (2, 1), (3, 2), (7, 3), (2, 4)] {
+            index.push(&[entry(name, id)]).unwrap();
+            index.seal().unwrap();
+        }
+        assert_eq!(ids(index.pairs().unwrap()), [(1, 4), (0, 2)]);
+        assert_eq!(index.manifest.sorted.len(), 1);
+        index.push(&[entry(7, 5)]).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(3, 5)]);
+    }
+
+    #[test]
+    fn what_was_not_saved_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        index.push(&[entry(1, 0)]).unwrap();
+        let saved = index.save().unwrap();
+        index.push(&[entry(1, 1)]).unwrap();
+        let later = index.save().unwrap();
+        assert_ne!(saved, later);
+        // The crash: the second save never reached state.json.
+        let mut index = Index::open(folder.path(), &saved).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), []);
+        index.push(&[entry(1, 1)]).unwrap();
+        let saved = index.save().unwrap();
+        index.sweep(&saved).unwrap();
+        assert_eq!(Index::open(folder.path(), &saved).unwrap().recent, index.recent);
+    }
+}
