@@ -13,7 +13,7 @@ use crate::disk::{Disk, EntryKind};
 use crate::error::Error;
 use crate::name::BlobName;
 use crate::scratch::Scratch;
-use crate::space::{COMMIT_MIN, MinFree, Space};
+use crate::space::{COMMIT_MIN, LOG_RESERVE, MinFree, Space};
 
 /// The place where everything is written, and the right to write there.
 ///
@@ -54,6 +54,16 @@ impl Room {
         self.writable()?;
         let space = self.space()?;
         let needed = self.min_free.reserve(space.total).saturating_add(bytes);
+        if space.free < needed { Err(Error::DiskFull { free: space.free, needed }) } else { Ok(()) }
+    }
+
+    /// The same for the step that the log is in: it may use 64 MiB of the reserve, so that it can always be finished
+    /// (R11).
+    pub(crate) fn admit_log(&self, bytes: u64) -> Result<(), Error> {
+        self.writable()?;
+        let space = self.space()?;
+        let reserve = self.min_free.reserve(space.total).saturating_sub(LOG_RESERVE);
+        let needed = reserve.saturating_add(bytes);
         if space.free < needed { Err(Error::DiskFull { free: space.free, needed }) } else { Ok(()) }
     }
 
@@ -157,6 +167,8 @@ pub struct BlobEntry {
 pub trait Blobs: Send + Sync + Debug {
     /// A new scratch file.
     fn scratch(&self) -> Result<Scratch, Error>;
+    /// A new scratch file of at most 16 MiB for the step that the log is in, which may use its part of the reserve (R11).
+    fn log_scratch(&self) -> Result<Scratch, Error>;
     /// Puts files at their names. Those for which it says `Ok` are on stable storage, bytes and name; the whole
     /// batch syncs each directory once. Never called for a name whose bytes the ledger vouches for: what is found
     /// there is garbage, and is replaced without ever being trusted.
@@ -343,8 +355,13 @@ fn make_dir(room: &Room, path: &Path) -> Result<(), Error> {
 
 impl Blobs for DirectoryBlobs {
     fn scratch(&self) -> Result<Scratch, Error> {
-        let path = self.room.root().join(self.fresh_name(SCRATCH));
-        Scratch::create(self.room.clone(), path)
+        self.room.admit(0)?;
+        Scratch::create(self.room.clone(), self.room.root().join(self.fresh_name(SCRATCH)))
+    }
+
+    fn log_scratch(&self) -> Result<Scratch, Error> {
+        self.room.admit_log(0)?;
+        Scratch::create(self.room.clone(), self.room.root().join(self.fresh_name(SCRATCH)))
     }
 
     fn place(&self, mut files: Vec<Placement>) -> Vec<Result<(), Error>> {

@@ -1,6 +1,8 @@
 //! What any [`Ledger`] and any [`Blobs`] has to do, as checks that panic. A second implementation passes them on a
 //! fresh instance before it is trusted with anything (D4).
 
+mod log;
+
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +19,8 @@ use crate::ledger::{
 use crate::name::{BlobName, FileKind, Repository, Sha256Sum};
 use crate::origins::{OriginCheck, OriginState};
 use crate::verify::{Basis, FirstSight};
+
+pub use log::{head, log, own};
 
 /// Checks an empty ledger.
 ///

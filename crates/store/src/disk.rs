@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags};
@@ -19,6 +19,20 @@ pub trait WriteFile: Send + Debug {
     /// Waits until what was appended, and the length, are on stable storage. After a failure the file is lost:
     /// it is never synced again nor trusted (R10).
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file of derived data that is read and changed in place, by anybody who holds it.
+///
+/// Whole blocks of 512 bytes at multiples of 512 are written: a crash tears between them, never inside one.
+pub trait UpdateFile: Send + Sync + Debug {
+    /// How many bytes it has.
+    fn size(&self) -> io::Result<u64>;
+    /// Fills all of `bytes` from an offset, or fails.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at an offset, or fails. On stable storage after the next sync, perhaps before.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Waits until what was written before the call is on stable storage. A failure is final (R10).
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// What lies at a path.
@@ -67,6 +81,10 @@ pub trait Disk: Send + Sync + Debug {
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
     /// Opens a plain file for reading; a symbolic link or a device is an error.
     fn open(&self, path: &Path) -> io::Result<File>;
+    /// Makes a new file of mode 0644 to be changed in place; fails when the name exists.
+    fn create_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>>;
+    /// Opens a plain file to be changed in place, or, unless `writable`, to be read at places.
+    fn open_update(&self, path: &Path, writable: bool) -> io::Result<Box<dyn UpdateFile>>;
     /// Waits until the entries of a directory are on stable storage.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes one directory; its parent has to exist.
@@ -104,6 +122,30 @@ impl WriteFile for RealFile {
     }
 }
 
+#[derive(Debug)]
+struct RealUpdateFile(File);
+
+impl UpdateFile for RealUpdateFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// Derived data is changed in place, by its owner alone.
+const UPDATE_MODE: u32 = 0o644;
+
 /// Blobs are never changed, and their mode says so.
 const BLOB_MODE: u32 = 0o444;
 
@@ -133,6 +175,22 @@ impl Disk for RealDisk {
         let how = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
         let file = OpenOptions::new().read(true).custom_flags(how).open(path)?;
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a plain file")) }
+    }
+
+    fn create_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        let mut how = OpenOptions::new();
+        let file = how.read(true).write(true).create_new(true).mode(UPDATE_MODE).open(path)?;
+        Ok(Box::new(RealUpdateFile(file)))
+    }
+
+    fn open_update(&self, path: &Path, writable: bool) -> io::Result<Box<dyn UpdateFile>> {
+        let how = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
+        let file = OpenOptions::new().read(true).write(writable).custom_flags(how).open(path)?;
+        if file.metadata()?.is_file() {
+            Ok(Box::new(RealUpdateFile(file)))
+        } else {
+            Err(io::Error::other("not a plain file"))
+        }
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

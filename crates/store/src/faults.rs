@@ -9,17 +9,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, Entry, Lock, RealDisk, Stat, WriteFile};
+use crate::disk::{Disk, Entry, Lock, RealDisk, Stat, UpdateFile, WriteFile};
 use crate::space::Space;
 
 /// A call that changes something.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Call {
-    /// [`Disk::create`].
+    /// [`Disk::create`] and [`Disk::create_update`].
     Create,
     /// [`WriteFile::append`].
     Append,
-    /// [`WriteFile::sync`].
+    /// [`UpdateFile::write_at`].
+    WriteAt,
+    /// [`WriteFile::sync`] and [`UpdateFile::sync`].
     Sync,
     /// [`Disk::sync_dir`].
     SyncDir,
@@ -38,7 +40,7 @@ pub enum Call {
 pub enum Fault {
     /// The device failed (EIO).
     Io,
-    /// No space is left (ENOSPC); an append writes half of its bytes first.
+    /// No space is left (ENOSPC); an append or a write in place writes half of its bytes first.
     Full,
     /// The file system takes no writes (EROFS).
     ReadOnly,
@@ -153,6 +155,38 @@ impl WriteFile for FaultyFile {
     }
 }
 
+#[derive(Debug)]
+struct FaultyUpdateFile {
+    file: Box<dyn UpdateFile>,
+    disk: FaultyDisk,
+}
+
+impl UpdateFile for FaultyUpdateFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.meet(Call::WriteAt).map_err(|fault| {
+            if fault == Fault::Full {
+                // Whole blocks: no device writes less.
+                let _ = self.file.write_at(&bytes[..bytes.len() / 2 / 512 * 512], offset);
+            }
+            fault.error()
+        })?;
+        self.file.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.pass(Call::Sync)?;
+        self.file.sync()
+    }
+}
+
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         self.pass(Call::Create)?;
@@ -161,6 +195,15 @@ impl Disk for FaultyDisk {
 
     fn open(&self, path: &Path) -> io::Result<File> {
         RealDisk.open(path)
+    }
+
+    fn create_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        self.pass(Call::Create)?;
+        Ok(Box::new(FaultyUpdateFile { file: RealDisk.create_update(path)?, disk: self.clone() }))
+    }
+
+    fn open_update(&self, path: &Path, writable: bool) -> io::Result<Box<dyn UpdateFile>> {
+        Ok(Box::new(FaultyUpdateFile { file: RealDisk.open_update(path, writable)?, disk: self.clone() }))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -215,15 +258,44 @@ impl Disk for FaultyDisk {
 /// One change of a recorded disk.
 #[derive(Clone, Debug)]
 enum Change {
-    Create { file: usize, path: PathBuf },
-    Append { file: usize, bytes: Vec<u8> },
-    Sync { file: usize },
-    SyncDir { path: PathBuf },
-    MakeDir { path: PathBuf },
-    Link { from: PathBuf, to: PathBuf },
-    Rename { from: PathBuf, to: PathBuf },
-    Remove { path: PathBuf },
-    Mark { number: usize },
+    Create {
+        file: usize,
+        path: PathBuf,
+    },
+    Append {
+        file: usize,
+        bytes: Vec<u8>,
+    },
+    WriteAt {
+        file: usize,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    /// Covers the changes of the file before the one of this number.
+    Sync {
+        file: usize,
+        upto: usize,
+    },
+    SyncDir {
+        path: PathBuf,
+    },
+    MakeDir {
+        path: PathBuf,
+    },
+    Link {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Remove {
+        path: PathBuf,
+    },
+    Mark {
+        number: usize,
+    },
 }
 
 /// What of the changes that no sync covered survives a crash.
@@ -233,7 +305,8 @@ pub enum Survival {
     All,
     /// None of it: the power was cut, and nothing had been written back.
     Synced,
-    /// Some of it, chosen by this seed: entries each on their own, files cut at a multiple of 512 bytes.
+    /// Some of it, chosen by this seed: entries each on their own, files cut at a multiple of 512 bytes, and of what was
+    /// written in place each block of 512 bytes on its own.
     Some(u64),
 }
 
@@ -265,7 +338,10 @@ impl RecordingDisk {
     pub fn stage(&self, changes: usize, survival: Survival, into: &Path) -> io::Result<Option<usize>> {
         let log = self.log();
         let mut image = Image::default();
-        log.iter().take(changes).for_each(|change| image.apply(change, &self.root));
+        log.iter()
+            .take(changes)
+            .enumerate()
+            .for_each(|(number, change)| image.apply(number, change, &self.root));
         image.write(survival, into)?;
         let mut marks = log.iter().take(changes).rev();
         Ok(marks.find_map(|change| if let Change::Mark { number } = change { Some(*number) } else { None }))
@@ -277,6 +353,16 @@ impl RecordingDisk {
 
     fn push(&self, change: Change) {
         self.log().push(change);
+    }
+
+    /// The file that a path stands for now.
+    fn file_at(&self, path: &Path) -> Option<usize> {
+        let mut image = Image::default();
+        self.log().iter().for_each(|change| image.rename_only(change, &self.root));
+        match image.now.get(path.strip_prefix(&self.root).ok()?)? {
+            Node::File(file) => Some(*file),
+            Node::Directory => None,
+        }
     }
 }
 
@@ -296,7 +382,39 @@ impl WriteFile for RecordedFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync()?;
-        self.disk.push(Change::Sync { file: self.number });
+        self.disk.push(Change::Sync { file: self.number, upto: usize::MAX });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct RecordedUpdateFile {
+    file: Box<dyn UpdateFile>,
+    number: usize,
+    disk: RecordingDisk,
+}
+
+impl UpdateFile for RecordedUpdateFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        self.disk.push(Change::WriteAt { file: self.number, offset, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // What others write while this sync is under way is not promised by it.
+        let from = self.disk.log().len();
+        self.file.sync()?;
+        self.disk.push(Change::Sync { file: self.number, upto: from });
         Ok(())
     }
 }
@@ -313,6 +431,21 @@ impl Disk for RecordingDisk {
 
     fn open(&self, path: &Path) -> io::Result<File> {
         RealDisk.open(path)
+    }
+
+    fn create_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        let file = RealDisk.create_update(path)?;
+        let mut log = self.log();
+        let number = log.len();
+        log.push(Change::Create { file: number, path: path.to_owned() });
+        drop(log);
+        Ok(Box::new(RecordedUpdateFile { file, number, disk: self.clone() }))
+    }
+
+    fn open_update(&self, path: &Path, writable: bool) -> io::Result<Box<dyn UpdateFile>> {
+        let file = RealDisk.open_update(path, writable)?;
+        let number = self.file_at(path).ok_or_else(|| io::Error::other("a file that was not recorded"))?;
+        Ok(Box::new(RecordedUpdateFile { file, number, disk: self.clone() }))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -369,10 +502,36 @@ enum Node {
     File(usize),
 }
 
+/// The bytes of a file now, and as far as a sync covered them. Writes in place that no sync covered yet wait in `since`.
 #[derive(Clone, Debug, Default)]
 struct Content {
     bytes: Vec<u8>,
-    synced: usize,
+    synced: Vec<u8>,
+    /// With the numbers of their changes.
+    since: Vec<(usize, usize, Vec<u8>)>,
+}
+
+impl Content {
+    fn write(&mut self, number: usize, offset: usize, bytes: &[u8]) {
+        put(&mut self.bytes, offset, bytes);
+        self.since.push((number, offset, bytes.to_vec()));
+    }
+
+    fn sync(&mut self, upto: usize) {
+        let (covered, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.since).into_iter().partition(|(number, ..)| *number < upto);
+        covered.iter().for_each(|(_, offset, bytes)| put(&mut self.synced, *offset, bytes));
+        self.since = later;
+    }
+}
+
+/// Writes into bytes at an offset, zeros where nothing was.
+fn put(into: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if into.len() < end {
+        into.resize(end, 0);
+    }
+    into[offset..end].copy_from_slice(bytes);
 }
 
 /// A file system as a table of names: what they stand for now, and what they stood for at the last sync of their
@@ -385,19 +544,36 @@ struct Image {
 }
 
 impl Image {
-    fn apply(&mut self, change: &Change, root: &Path) {
+    /// The change of this number, to bytes and names.
+    fn apply(&mut self, number: usize, change: &Change, root: &Path) {
+        match change {
+            Change::Create { file, .. } => {
+                self.files.insert(*file, Content::default());
+            }
+            Change::Append { file, bytes } => {
+                let content = self.files.entry(*file).or_default();
+                content.write(number, content.bytes.len(), bytes);
+            }
+            Change::WriteAt { file, offset, bytes } => {
+                self.files.entry(*file).or_default().write(number, *offset, bytes);
+            }
+            Change::Sync { file, upto } => self.files.entry(*file).or_default().sync(*upto),
+            Change::SyncDir { .. }
+            | Change::MakeDir { .. }
+            | Change::Link { .. }
+            | Change::Rename { .. }
+            | Change::Remove { .. }
+            | Change::Mark { .. } => {}
+        }
+        self.rename_only(change, root);
+    }
+
+    /// What a change does to names.
+    fn rename_only(&mut self, change: &Change, root: &Path) {
         let inside = |path: &Path| path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
         match change {
             Change::Create { file, path } => {
-                self.files.insert(*file, Content::default());
                 self.now.insert(inside(path), Node::File(*file));
-            }
-            Change::Append { file, bytes } => {
-                self.files.entry(*file).or_default().bytes.extend_from_slice(bytes);
-            }
-            Change::Sync { file } => {
-                let content = self.files.entry(*file).or_default();
-                content.synced = content.bytes.len();
             }
             Change::SyncDir { path } => self.sync_dir(&inside(path)),
             Change::MakeDir { path } => {
@@ -416,7 +592,7 @@ impl Image {
             Change::Remove { path } => {
                 self.now.remove(&inside(path));
             }
-            Change::Mark { .. } => {}
+            Change::Append { .. } | Change::WriteAt { .. } | Change::Sync { .. } | Change::Mark { .. } => {}
         }
     }
 
@@ -461,16 +637,23 @@ impl Image {
     }
 
     fn content(&self, file: usize, survival: Survival, chance: &mut Chance) -> Vec<u8> {
-        let Some(Content { bytes, synced }) = self.files.get(&file) else { return Vec::new() };
-        let kept = match survival {
-            Survival::All => bytes.len(),
-            Survival::Synced => *synced,
+        let Some(Content { bytes, synced, .. }) = self.files.get(&file) else { return Vec::new() };
+        match survival {
+            Survival::All => bytes.clone(),
+            Survival::Synced => synced.clone(),
             Survival::Some(_) => {
-                let unsynced = bytes.len() - synced;
-                synced + (chance.below(unsynced / 512 + 2) * 512).min(unsynced)
+                let unsynced = bytes.len() - synced.len();
+                let kept = synced.len() + (chance.below(unsynced / 512 + 2) * 512).min(unsynced);
+                let mut left = bytes[..kept].to_vec();
+                for (left, synced) in left.chunks_mut(512).zip(synced.chunks(512)) {
+                    // The last block may have grown since: all of it is old or new.
+                    if left[..synced.len()] != *synced && chance.flip() {
+                        left[..synced.len()].copy_from_slice(synced);
+                    }
+                }
+                left
             }
-        };
-        bytes[..kept].to_vec()
+        }
     }
 }
 

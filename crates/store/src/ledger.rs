@@ -6,7 +6,7 @@
 //! machine; a second one has to pass `contract::ledger` (feature `testing`) first (D4).
 
 pub(crate) mod merge;
-mod readers;
+pub(crate) mod readers;
 mod sqlite;
 mod writer;
 

@@ -16,6 +16,7 @@ pub mod clock;
 // a check panics: that is its verdict
 pub mod contract;
 pub mod disk;
+mod engine;
 mod error;
 mod evidence;
 #[cfg(feature = "testing")]
@@ -43,7 +44,8 @@ pub use ledger::{
     Visibility,
 };
 pub use log::{
-    HeadCommit, LogRecord, LogState, LogStore, LogWriter, NewRecord, RecordSource, Sequenced, StoredHead,
+    HeadCommit, KeyFault, LogRecord, LogState, LogStore, LogTuning, LogWriter, NewRecord, RecordSource,
+    Sequenced, StoredHead, TileFile,
 };
 pub use name::{BlobName, FileKind, Repository, Sha256Sum};
 pub use origins::{OriginCheck, OriginState};

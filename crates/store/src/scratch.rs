@@ -28,8 +28,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// The caller has asked whether there is room.
     pub(crate) fn create(room: Arc<Room>, path: PathBuf) -> Result<Self, Error> {
-        room.admit(0)?;
         let file = room.disk().create(&path).map_err(|error| room.full_or("create", &path, error))?;
         Ok(Self { room, path, file, sha256: Sha256::new(), len: 0, look_at: LOOK_EVERY_BYTES })
     }

@@ -26,6 +26,9 @@ const AUTO_BYTES_MAX: u64 = 5 << 30;
 /// With less free the store says that it is full, whatever the reserve.
 pub(crate) const COMMIT_MIN: u64 = 64 << 10;
 
+/// What of the reserve the log may use to finish the step that it is in, in bytes (C4, "Disk full"; R11).
+pub(crate) const LOG_RESERVE: u64 = 64 << 20;
+
 impl MinFree {
     /// The reserve in bytes on a disk of this size.
     pub fn reserve(self, total: u64) -> u64 {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use modkeep_module::info::Timestamp;
@@ -23,7 +23,7 @@ use crate::foreign::Foreign;
 use crate::ledger::{
     Asked, Counts, FeedLine, Ledger, Quarantined, Question, StoredAnswer, VersionRecord, Visibility,
 };
-use crate::log::LogStore;
+use crate::log::{LogStore, LogTuning};
 use crate::name::{BlobName, FileKind, Repository};
 use crate::origins::{Broken, OriginState};
 use crate::scratch::Scratch;
@@ -119,6 +119,8 @@ pub(crate) struct Inner {
     workspaces: Arc<Workspaces>,
     pub(crate) broken: Broken,
     checked: Mutex<Checked>,
+    /// Open as long as somebody holds it.
+    log: Mutex<Weak<crate::log::read::Inner>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
     /// The writer's lock. Last, so that it is let go after the ledger is closed.
@@ -316,7 +318,24 @@ impl Store {
     /// The matter of our own checksum database. Made when it is missing, unless the store takes no writes:
     /// [`Error::ReadOnly`] then. Blocking.
     pub fn log(&self) -> Result<LogStore, Error> {
-        todo!()
+        self.log_tuned(LogTuning::default())
+    }
+
+    /// [`log`](Self::log) with a key index kept in another way. Only the first call of a process can choose it.
+    pub fn log_tuned(&self, tuning: LogTuning) -> Result<LogStore, Error> {
+        let mut open = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = open.upgrade() {
+            return Ok(LogStore(inner));
+        }
+        let log = LogStore::open(self.0.clone(), tuning)?;
+        *open = Arc::downgrade(&log.0);
+        Ok(log)
+    }
+
+    /// Whether there is a log in the data directory.
+    pub fn has_log(&self) -> bool {
+        let room = &self.0.room;
+        room.disk().stat(&room.root().join(crate::log::FOLDER)).is_ok()
     }
 
     /// Versions whose `.mod` and zip are here and that the log was not yet told of, in the order in which they became
@@ -396,6 +415,10 @@ impl Inner {
     }
 
     pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    pub(crate) fn shared_room(&self) -> &Arc<Room> {
         &self.room
     }
 

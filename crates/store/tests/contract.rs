@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use modkeep_store::{DirectoryBlobs, MinFree, RealDisk, SqliteLedger, contract};
+use modkeep_store::{
+    Config, DirectoryBlobs, LogTuning, MinFree, RealDisk, SqliteLedger, Store, SystemClock, contract,
+};
 
 #[test]
 fn sqlite_keeps_the_ledgers_contract() {
@@ -17,4 +19,14 @@ fn a_directory_keeps_the_contract_of_blobs() {
     let blobs =
         DirectoryBlobs::open(Arc::new(RealDisk), folder.path().to_owned(), MinFree::Bytes(0)).unwrap();
     contract::blobs(&blobs);
+}
+
+#[test]
+fn the_data_directory_keeps_the_contract_of_the_log() {
+    for tuning in [LogTuning::default(), LogTuning { key_shards: 1, mark_every: 1 }] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { path: folder.path().to_owned(), min_free: MinFree::Bytes(0) };
+        let store = Store::open(config, Arc::new(SystemClock)).unwrap();
+        contract::log(&store.log_tuned(tuning).unwrap());
+    }
 }

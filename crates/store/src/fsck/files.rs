@@ -6,6 +6,7 @@ use crate::blobs::{BlobEntry, EVIDENCE, QUARANTINE, RECHECK, SCRATCH};
 use crate::disk::EntryKind;
 use crate::error::Error;
 use crate::fsck::{Check, Severity};
+use crate::log::FOLDER as LOG;
 use crate::name::{FileKind, Repository};
 use crate::store::{LEDGER, LOCK};
 use crate::workspace::WORK;
@@ -49,6 +50,7 @@ impl Check<'_> {
             let is_folder = entry.kind == EntryKind::Directory;
             match entry.name.as_str() {
                 "repos" | "sumdb" | SCRATCH | QUARANTINE | EVIDENCE if is_folder => self.tree(&entry.name)?,
+                LOG if is_folder => {}  // the room of the log judges its own matter
                 WORK if is_folder => {} // derived data: no promise to check
                 LEDGER | LOCK | RECHECK => self.permissions(&entry.name),
                 name if name.strip_prefix(LEDGER).is_some_and(|rest| matches!(rest, "-wal" | "-shm")) => {}

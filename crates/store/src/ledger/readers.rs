@@ -5,14 +5,14 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::engine::failed;
 use crate::error::Error;
-use crate::ledger::writer::failed;
 
 /// How many read at once; more wait their turn. A read takes microseconds, a connection some 100 KiB (R21).
 const READERS_MAX: usize = 8;
 
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     path: PathBuf,
     flags: OpenFlags,
     lent: Mutex<Pool>,
@@ -26,12 +26,12 @@ struct Pool {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, flags: OpenFlags) -> Self {
+    pub(crate) fn new(path: PathBuf, flags: OpenFlags) -> Self {
         Self { path, flags, lent: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Runs `work` on a connection of its own.
-    pub(super) fn run<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn run<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let connection = self.borrow()?;
         let outcome = work(&connection);
         self.pool().idle.push(connection);

@@ -1,6 +1,6 @@
 //! The ledger in `SQLite`: WAL, every commit synced, one writer, many readers (D4). `schema.sql` is the format.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use modkeep_module::info::Timestamp;
@@ -9,11 +9,14 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::clock::{from_micros, to_micros};
+use crate::engine::{
+    WRITER_SETTINGS, damaged, execute, failed, get, one, open_readers, rows, signed, unsigned,
+};
 use crate::error::Error;
 use crate::evidence::{EvidenceKind, KeptEvidence};
 use crate::ledger::merge::{self, Differs, Merge};
 use crate::ledger::readers::Readers;
-use crate::ledger::writer::{Writer, failed};
+use crate::ledger::writer::Writer;
 use crate::ledger::{
     Asked, Counts, Doubt, EVIDENCE_MAX, FeedLine, FileFacts, ForeignFile, Kept, Ledger, NewEvidence,
     NewVersion, QUERIES_PER_MODULE_MAX, Quarantined, Question, StoredAnswer, SumFacts, VersionRecord,
@@ -25,11 +28,6 @@ use crate::verify::Basis;
 
 /// The format that this program writes, and the newest that it reads.
 const FORMAT: u32 = 3;
-
-const WRITER_SETTINGS: &str =
-    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-    PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
-    PRAGMA journal_size_limit = 67108864;";
 
 /// The ledger of one machine: the file `ledger.sqlite` of the data directory.
 #[derive(Debug)]
@@ -59,19 +57,8 @@ impl SqliteLedger {
 
     /// Opens it for reading only, beside a writer, at rest, or on a disk that cannot be written (R12).
     pub fn open_read_only(path: &Path) -> Result<Self, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let plain = Readers::new(path.to_owned(), flags);
-        let readers = match plain.run(format_of) {
-            Err(Error::Ledger { .. } | Error::DiskFull { .. }) if is_at_rest(path) => {
-                // On a disk that is full or cannot be written the engine cannot make the shared memory that it wants beside a
-                // WAL; with no WAL left, nothing will change under us and it can do without.
-                let uri = format!("file:{}?immutable=1", percent_encoded(path));
-                Readers::new(PathBuf::from(uri), flags | OpenFlags::SQLITE_OPEN_URI)
-            }
-            Err(error) => return Err(error),
-            Ok(_) => plain,
-        };
-        match readers.run(format_of)? {
+        let (readers, format) = open_readers(path, format_of)?;
+        match format {
             None => Err(Error::Ledger { doing: "open", detail: "there is no ledger here yet".to_owned() }),
             Some(_) => Ok(Self { readers, writer: None }),
         }
@@ -86,27 +73,6 @@ impl SqliteLedger {
             None => Err(Error::ReadOnly { reason: "the ledger was opened for reading".into() }),
         }
     }
-}
-
-/// Whether the last process to use the ledger closed it properly, leaving no WAL that has to be read.
-fn is_at_rest(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    std::fs::metadata(wal).map_or(true, |found| found.len() == 0)
-}
-
-/// A path inside a `file:` URI.
-fn percent_encoded(path: &Path) -> String {
-    use std::fmt::Write;
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes().iter().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.') {
-            text.push(char::from(*byte));
-        } else {
-            let _ = write!(text, "%{byte:02x}");
-        }
-        text
-    })
 }
 
 /// The format of an opened ledger; `None` for an empty file.
@@ -155,22 +121,6 @@ const VERSION_COLUMNS: &str = "v.id, m.path, v.version, v.private, v.info_size, 
 
 const ALL_VERSIONS: &str =
     "versions v JOIN modules m ON m.id = v.module JOIN repositories r ON r.id = m.repository";
-
-fn damaged(detail: impl Into<String>) -> Error {
-    Error::Ledger { doing: "read a row", detail: detail.into() }
-}
-
-fn unsigned(value: i64) -> Result<u64, Error> {
-    u64::try_from(value).map_err(|_| damaged("a negative size or number"))
-}
-
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, index: usize) -> Result<T, Error> {
-    row.get(index).map_err(failed("read a row"))
-}
 
 fn sha256_at(row: &Row<'_>, index: usize) -> Result<Sha256Sum, Error> {
     get::<[u8; 32]>(row, index).map(Sha256Sum::from_bytes)
@@ -225,37 +175,6 @@ fn version_record(row: &Row<'_>) -> Result<VersionRecord, Error> {
 
 fn version_of_repository(row: &Row<'_>) -> Result<(Repository, VersionRecord), Error> {
     Ok((Repository::parse(&get::<String>(row, 23)?)?, version_record(row)?))
-}
-
-/// All rows of a statement, each read by `read`.
-fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    arguments: &[&dyn rusqlite::ToSql],
-    mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let mut statement = connection.prepare_cached(sql).map_err(failed("prepare"))?;
-    let mut found = statement.query(arguments).map_err(failed("query"))?;
-    let mut all = Vec::new();
-    while let Some(row) = found.next().map_err(failed("read"))? {
-        all.push(read(row)?);
-    }
-    Ok(all)
-}
-
-/// The one row of a statement, when there is one.
-fn one<T>(
-    connection: &Connection,
-    sql: &str,
-    arguments: &[&dyn rusqlite::ToSql],
-    read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    rows(connection, sql, arguments, read).map(|mut all| all.pop())
-}
-
-fn execute(connection: &Connection, sql: &str, arguments: &[&dyn rusqlite::ToSql]) -> Result<usize, Error> {
-    let mut statement = connection.prepare_cached(sql).map_err(failed("prepare"))?;
-    statement.execute(arguments).map_err(failed("write"))
 }
 
 fn find_version(

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
+use crate::engine::{Lost, failed};
 use crate::error::Error;
 
 /// How many callers may share one transaction: large enough to hide the sync, small enough to bound the wait.
@@ -128,23 +129,6 @@ fn one_transaction(
     (landings, end)
 }
 
-/// How a transaction ended that did not become durable.
-struct Lost {
-    error: Error,
-    /// What of it reached the disk is unknown, and syncing again would only pretend (R10). A full disk or a lock held
-    /// by somebody else is not of that kind.
-    is_final: bool,
-}
-
-impl Lost {
-    fn at_commit(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error_code();
-        let passing =
-            [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::ReadOnly];
-        Self { is_final: !code.is_some_and(|code| passing.contains(&code)), error: failed("commit")(error) }
-    }
-}
-
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -156,13 +140,4 @@ fn in_savepoint<T>(
         connection.execute_batch(end).map_err(failed("end"))?;
     }
     outcome
-}
-
-/// Turns the engine's error into ours.
-pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
-    move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::DiskFull { free: 0, needed: 1 },
-        Some(ErrorCode::ReadOnly) => Error::ReadOnly { reason: "the ledger is read-only".into() },
-        _ => Error::Ledger { doing, detail: error.to_string() },
-    }
 }

@@ -1,83 +1,220 @@
 //! The reading side.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use modkeep_tlog::{RecordId, Tile, TreeSize};
+use rusqlite::Connection;
 
+use crate::blobs::Room;
+use crate::engine::damaged;
 use crate::error::Error;
-use crate::log::{LogRecord, LogState, LogWriter, StoredHead};
+use crate::ledger::readers::Readers;
+use crate::log::keys::Keys;
+use crate::log::tiles::{self, TileFile};
+use crate::log::{CHECKPOINT, FOLDER, LATEST, LogRecord, LogState, LogTuning, LogWriter, StoredHead, rows};
+use crate::store::Inner as StoreInner;
 
 /// The matter of the log. Cheap to clone; its calls block, briefly.
 #[derive(Clone, Debug)]
-pub struct LogStore(Arc<()>);
+pub struct LogStore(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    // Declared first, so dropped first: the last connection to close tidies the WAL away, while the store's lock is held.
+    pub(super) readers: Readers,
+    pub(super) keys: Arc<Keys>,
+    pub(super) store: Arc<StoreInner>,
+    pub(super) tuning: LogTuning,
+}
+
+/// One thing that the key index and the rows do not agree on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeyFault {
+    /// A record is not found by its module version, or another one is.
+    Missing(RecordId),
+    /// The index has more or fewer entries than the log has records.
+    Count {
+        /// Entries of the index.
+        entries: u64,
+        /// Records of the log.
+        records: u64,
+    },
+    /// A file is damaged, so that nothing can be said; the reason. The next writer makes the index again.
+    Damaged(String),
+}
+
+/// The longest file that [`LogStore::published`] reads: a note has less than this (I10).
+const PUBLISHED_BYTES_MAX: u64 = 1 << 20;
+
+impl Inner {
+    pub(super) fn room(&self) -> &Room {
+        self.store.room()
+    }
+
+    /// The record of a module version, on a connection of the caller's.
+    pub(super) fn find(
+        &self,
+        connection: &Connection,
+        module: &str,
+        version: &str,
+    ) -> Result<Option<u64>, Error> {
+        // Asked first: what is filed after this moment is found in the rows.
+        let filed = self.keys.filed();
+        for id in self.keys.candidates(self.keys.digest(module, version))? {
+            if rows::sums_if(connection, id, module, version)?.is_some() {
+                return Ok(Some(id));
+            }
+        }
+        // Nothing, as a rule, or the batch of this instant. Beside another process: what it has added since its mark.
+        rows::find_from(connection, filed, module, version)
+    }
+}
 
 impl LogStore {
-    /// Takes the right to write. Every earlier writer is fenced from this moment on: its next call is
+    /// Takes the right to write. Every earlier writer is fenced from this moment on: its next transaction is
     /// [`Error::Fenced`] (R28). [`Error::ReadOnly`] where the store takes no writes.
+    ///
+    /// What an earlier process sequenced and did not file in the key index is filed now; an index that is not to be
+    /// trusted is made again, at some microseconds a record.
     pub fn writer(&self) -> Result<LogWriter, Error> {
-        todo!()
+        LogWriter::take(self.clone())
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.0.readers.run(work)
     }
 
     /// Where the log stands.
     pub fn state(&self) -> Result<LogState, Error> {
-        todo!()
+        self.read(rows::state)
     }
 
     /// The head of the largest size; `None` before the first.
     pub fn newest_head(&self) -> Result<Option<StoredHead>, Error> {
-        todo!()
+        self.read(rows::newest_head)
     }
 
     /// The newest head whose size is a multiple of 256 and not 0 (C5).
     pub fn newest_aligned_head(&self) -> Result<Option<StoredHead>, Error> {
-        todo!()
+        self.read(rows::newest_aligned_head)
     }
 
     /// The smallest kept head that covers `size` records.
-    pub fn head_at_least(&self, _size: TreeSize) -> Result<Option<StoredHead>, Error> {
-        todo!()
+    pub fn head_at_least(&self, size: TreeSize) -> Result<Option<StoredHead>, Error> {
+        self.read(|connection| rows::head_at_least(connection, size))
     }
 
     /// Kept heads smaller than `before` (or all), largest first; at most `limit`. All aligned ones are kept, and the last
     /// 1,000 others (C2).
-    pub fn heads(&self, _before: Option<TreeSize>, _limit: u32) -> Result<Vec<StoredHead>, Error> {
-        todo!()
+    pub fn heads(&self, before: Option<TreeSize>, limit: u32) -> Result<Vec<StoredHead>, Error> {
+        self.read(|connection| rows::heads(connection, before, limit))
     }
 
-    /// Records from an id on, in order; at most `limit`.
-    pub fn records(&self, _from: RecordId, _limit: u32) -> Result<Vec<LogRecord>, Error> {
-        todo!()
+    /// Records from an id on, in order; at most `limit`. Their ids follow each other without a gap, or
+    /// [`Error::Ledger`].
+    pub fn records(&self, from: RecordId, limit: u32) -> Result<Vec<LogRecord>, Error> {
+        let found = self.read(|connection| rows::records(connection, from.get(), limit))?;
+        let is_row = found.iter().zip(from.get()..).all(|(record, id)| record.id.get() == id);
+        if is_row { Ok(found) } else { Err(damaged(format!("a record after {from} is missing"))) }
     }
 
     /// One record.
-    pub fn record(&self, _id: RecordId) -> Result<Option<LogRecord>, Error> {
-        todo!()
+    pub fn record(&self, id: RecordId) -> Result<Option<LogRecord>, Error> {
+        self.read(|connection| rows::record(connection, id.get()))
     }
 
-    /// The record of a module version, covered by a head or not.
-    pub fn find(&self, _module: &str, _version: &str) -> Result<Option<RecordId>, Error> {
-        todo!()
+    /// The record of a module version, covered by a head or not. [`Error::Corrupt`] when the key index is damaged: then
+    /// nothing is known, and the next [`writer`](Self::writer) makes it again.
+    pub fn find(&self, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
+        let found = self.read(|connection| self.0.find(connection, module, version))?;
+        Ok(found.and_then(RecordId::new))
     }
 
     /// The bytes of a full tile; `None` when it was never put. A partial tile is never here: hashes of the open edge are in
-    /// [`LogState::edge`], its records are the newest rows.
-    pub fn tile(&self, _tile: &Tile) -> Result<Option<Vec<u8>>, Error> {
-        todo!()
+    /// [`LogState::edge`], its records are the newest rows. Nothing is compared: the tree above proves a tile (A4).
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, Error> {
+        tiles::read(&*self.0.store.blobs, tile)
     }
 
     /// The proof that came with a record.
-    pub fn provenance(&self, _id: RecordId) -> Result<Option<Vec<u8>>, Error> {
-        todo!()
+    pub fn provenance(&self, id: RecordId) -> Result<Option<Vec<u8>>, Error> {
+        self.read(|connection| rows::provenance(connection, id))
     }
 
     /// The note that was published last (the file `latest`). It is not synced: after a power cut it may be an older one, or
     /// not a note at all, so whoever reads it verifies it.
     pub fn published(&self) -> Result<Option<Vec<u8>>, Error> {
-        todo!()
+        self.file(LATEST)
+    }
+
+    /// The checkpoint that was published last, in the same way.
+    pub fn published_checkpoint(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.file(CHECKPOINT)
+    }
+
+    fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.0.room().root().join(FOLDER).join(name);
+        let mut bytes = Vec::new();
+        let read = self
+            .0
+            .room()
+            .disk()
+            .open(&path)
+            .and_then(|file| file.take(PUBLISHED_BYTES_MAX).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path, error)),
+        }
     }
 
     /// The newest checkpoint with cosignatures, and its size.
     pub fn cosigned(&self) -> Result<Option<(TreeSize, Vec<u8>)>, Error> {
-        todo!()
+        self.read(rows::cosigned)
+    }
+
+    /// Meets every file below `log/tile`. For the log's fsck.
+    pub fn walk_tiles(&self, meet: &mut dyn FnMut(TileFile) -> Result<(), Error>) -> Result<(), Error> {
+        tiles::walk(&*self.0.store.blobs, meet)
+    }
+
+    /// Compares the key index with every row: some microseconds a record. At most `limit` faults. For the log's fsck.
+    ///
+    /// Beside a running server the newest records may not be filed yet; those of the last mark on are passed over.
+    pub fn check_keys(&self, limit: usize) -> Result<Vec<KeyFault>, Error> {
+        self.read(|connection| self.compare(connection, limit)).or_else(|error| match error {
+            Error::Corrupt { name, reason } => Ok(vec![KeyFault::Damaged(format!("{name}: {reason}"))]),
+            other => Err(other),
+        })
+    }
+
+    fn compare(&self, connection: &Connection, limit: usize) -> Result<Vec<KeyFault>, Error> {
+        let (keys, mut faults, mut next) = (&self.0.keys, Vec::new(), 0);
+        let filed = keys.filed();
+        while next < filed && faults.len() < limit {
+            let names = rows::names(connection, next, PAGE)?;
+            next = names.last().map_or(filed, |(id, ..)| id + 1);
+            for (id, module, version) in names {
+                let candidates = keys.candidates(keys.digest(&module, &version))?;
+                let first = candidates.into_iter().filter(|other| {
+                    rows::sums_if(connection, *other, &module, &version).is_ok_and(|found| found.is_some())
+                });
+                if id < filed && !first.eq([id]) {
+                    faults.extend(RecordId::new(id).map(KeyFault::Missing));
+                }
+            }
+        }
+        let entries = keys.entries()?;
+        let records = rows::sequenced(connection)?;
+        // Entries may be ahead of what this process knows to be filed, never of the rows.
+        if entries < filed || entries > records {
+            faults.push(KeyFault::Count { entries, records });
+        }
+        faults.truncate(limit);
+        Ok(faults)
     }
 }
+
+/// How many rows are held at once on a walk.
+pub(super) const PAGE: u32 = 4096;

@@ -113,6 +113,7 @@ impl Store {
             workspaces,
             broken,
             checked: Mutex::new(Checked::default()),
+            log: Mutex::default(),
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: std::hash::RandomState::new(),
             _lock: lock,

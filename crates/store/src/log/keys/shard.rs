@@ -1,0 +1,186 @@
+//! One shard of the key index: a file of blocks, searched from a key's home block to the first block with room.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::disk::UpdateFile;
+use crate::error::Error;
+use crate::log::keys::block::{BLOCK_BYTES, Block, Digest, Place, SLOTS};
+
+/// How many blocks in a row may be full before a shard is taken for too small. With two slots of three taken at most,
+/// the chance of such a row is beyond all odds.
+const PROBES_MAX: u32 = 32;
+
+/// How often a block is read again whose sum is wrong, where another process may be writing it this instant.
+const READS_MAX: u32 = 4;
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    file: Arc<dyn UpdateFile>,
+    path: PathBuf,
+    /// At index 0.
+    start: Place,
+    /// Written since the last sync.
+    dirty: AtomicBool,
+}
+
+impl Shard {
+    /// Takes a file for a shard; [`Error::Corrupt`] when its length is not that of one.
+    pub(super) fn over(
+        file: Arc<dyn UpdateFile>,
+        path: PathBuf,
+        seed: u64,
+        shard: u32,
+    ) -> Result<Self, Error> {
+        let size = file.size().map_err(|error| Error::io("look at", &path, error))?;
+        let blocks = u32::try_from(size / BLOCK_BYTES as u64).unwrap_or(0);
+        if !blocks.is_power_of_two() || size % BLOCK_BYTES as u64 != 0 {
+            return Err(corrupt(&path, &format!("a length of {size} bytes")));
+        }
+        let start = Place { seed, shard, blocks, index: 0 };
+        Ok(Self { file, path, start, dirty: AtomicBool::new(false) })
+    }
+
+    pub(super) fn file(&self) -> &Arc<dyn UpdateFile> {
+        &self.file
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn blocks(&self) -> u32 {
+        self.start.blocks
+    }
+
+    /// Whether it was written since this was asked last.
+    pub(super) fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::AcqRel)
+    }
+
+    fn home(&self, digest: Digest) -> Place {
+        Place { index: digest.home(self.start.blocks), ..self.start }
+    }
+
+    fn block(&self, place: Place) -> Result<Block, Error> {
+        let mut bytes = [0; BLOCK_BYTES];
+        for _ in 0..READS_MAX {
+            self.file
+                .read_at(&mut bytes, place.offset())
+                .map_err(|error| Error::io("read", &self.path, error))?;
+            if let Ok(block) = Block::read(bytes, place) {
+                return Ok(block);
+            }
+        }
+        Err(corrupt(&self.path, &format!("block {} is not what was written", place.index)))
+    }
+
+    /// The ids that are filed under a digest.
+    pub(super) fn candidates(&self, digest: Digest) -> Result<Vec<u64>, Error> {
+        let (mut place, mut found) = (self.home(digest), Vec::new());
+        for _ in 0..PROBES_MAX.min(self.start.blocks) {
+            let block = self.block(place)?;
+            found.extend(block.entries().filter(|(other, _)| *other == digest).map(|(_, id)| id));
+            if !block.is_full() {
+                break;
+            }
+            place = place.next();
+        }
+        Ok(found)
+    }
+
+    /// Files an id under a digest; says whether there was room. What is filed already is written again, since whether
+    /// it ever reached the disk may be unknown (R10).
+    pub(super) fn insert(&self, digest: Digest, id: u64) -> Result<bool, Error> {
+        let mut place = self.home(digest);
+        for _ in 0..PROBES_MAX.min(self.start.blocks) {
+            let mut block = self.block(place)?;
+            if block.add(digest, id, place) {
+                self.dirty.store(true, Ordering::Release);
+                let written = self.file.write_at(block.bytes(), place.offset());
+                return written.map(|()| true).map_err(|error| Error::io("write", &self.path, error));
+            }
+            place = place.next();
+        }
+        Ok(false)
+    }
+
+    /// The bytes of an empty shard.
+    pub(super) fn empty_image(seed: u64, shard: u32, blocks: u32) -> Vec<u8> {
+        let start = Place { seed, shard, blocks, index: 0 };
+        (0..blocks).flat_map(|index| *Block::empty(Place { index, ..start }).bytes()).collect()
+    }
+
+    /// The bytes of a shard of `blocks` blocks with all entries of this one; `None` when they do not fit.
+    pub(super) fn image(&self, blocks: u32) -> Result<Option<Vec<u8>>, Error> {
+        let start = Place { blocks, ..self.start };
+        let mut grown: Vec<Block> = (0..blocks).map(|index| Block::empty(Place { index, ..start })).collect();
+        for index in 0..self.start.blocks {
+            for (digest, id) in self.block(Place { index, ..self.start })?.entries() {
+                let mut place = Place { index: digest.home(blocks), ..start };
+                let mut is_filed = false;
+                for _ in 0..PROBES_MAX.min(blocks) {
+                    is_filed = grown[place.index as usize].add(digest, id, place);
+                    if is_filed {
+                        break;
+                    }
+                    place = place.next();
+                }
+                if !is_filed {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(grown.iter().flat_map(|block| *block.bytes()).collect()))
+    }
+
+    /// How many entries it holds. Reads all of it.
+    pub(super) fn count(&self) -> Result<u64, Error> {
+        (0..self.start.blocks)
+            .try_fold(0, |sum, index| Ok(sum + self.block(Place { index, ..self.start })?.count() as u64))
+    }
+}
+
+/// The length that fits so many entries: a power of two.
+///
+/// Shards grow at loads between one half and five eighths, each at its own, so that they do not all grow at once.
+pub(super) fn blocks_for(entries: u64, shard: u32, shards: u32) -> u32 {
+    let eighths_of_slots = SLOTS as u64 * (u64::from(shards) * 4 + u64::from(shard));
+    let fit = |blocks: u32| u64::from(blocks) * eighths_of_slots / (u64::from(shards) * 8);
+    let mut blocks = BLOCKS_MIN;
+    while fit(blocks) < entries && blocks < 1 << 31 {
+        blocks *= 2;
+    }
+    blocks
+}
+
+/// The shortest shard: one page of most file systems holds two.
+const BLOCKS_MIN: u32 = 4;
+
+pub(super) fn corrupt(path: &Path, reason: &str) -> Error {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Error::Corrupt { name: format!("log/keys/{name}"), reason: reason.to_owned() }
+}
+
+/// Whether a file is merely not there.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_grow_one_after_the_other() {
+        assert_eq!(blocks_for(0, 0, 64), 4);
+        assert_eq!(blocks_for(62, 0, 64), 4);
+        assert_eq!(blocks_for(63, 0, 64), 8);
+        assert_eq!(blocks_for(76, 63, 64), 4);
+        assert_eq!(blocks_for(156_250, 0, 64), 16_384);
+        let grown = (0..64).filter(|shard| blocks_for(70, *shard, 64) == 8).count();
+        assert!((20..44).contains(&grown), "{grown}");
+    }
+}
