@@ -7,19 +7,29 @@ use alloc::vec::Vec;
 use core::str;
 
 use crate::{
-    hash::Hash,
+    checkpoint::{Checkpoint, GO_SUM_ORIGIN},
+    cosignature::{WitnessKey, WitnessSigner},
+    hash::{EMPTY_ROOT, Hash},
     head::TreeHead,
     lookup::LookupPath,
     note::{Note, SignerKey, VerifierKey},
-    record::{GoSumRecord, LookupAnswer, RecordText, read_data_tile, write_data_tile},
-    tile::Tile,
+    policy::{ENTRIES_MAX, Policy},
+    proof_file::ProofFile,
+    record::{
+        GoSumRecord, LookupAnswer, RecordText, read_bundle, read_data_tile, texts_in, write_bundle,
+        write_data_tile,
+    },
+    tile::{Layout, Tile},
+    witness::{self, AddCheckpoint, Refusal, WitnessedLog},
 };
 
 /// Feeds a parser; panics when it misbehaves.
 pub type Feed = fn(&[u8]);
 
 /// All of them, by name.
-pub const ALL: [(&str, Feed); 9] = [
+pub const ALL: [(&str, Feed); 13] = [
+    ("add_checkpoint", add_checkpoint),
+    ("checkpoint", checkpoint),
     ("data_tile", data_tile),
     ("hash", hash),
     ("head", head),
@@ -27,16 +37,43 @@ pub const ALL: [(&str, Feed); 9] = [
     ("lookup_answer", lookup_answer),
     ("lookup_path", lookup_path),
     ("note", note),
+    ("policy", policy),
+    ("proof", proof),
     ("record", record),
     ("tile_path", tile_path),
 ];
 
-/// [`read_data_tile`], whose first input byte is the width.
+/// [`AddCheckpoint`], judged by a witness that trusts a key which has signed nothing; and a witness's answers.
+pub fn add_checkpoint(bytes: &[u8]) {
+    if let Ok(request) = AddCheckpoint::parse(bytes) {
+        assert_eq!(request.to_text().as_bytes(), bytes);
+        let log = WitnessedLog { origin: request.origin().into(), keys: strangers() };
+        assert_eq!(request.authenticate(Some(&log)), Err(Refusal::BadSignature));
+    }
+    if let Some(size) = witness::recorded_size(bytes) {
+        assert_eq!(witness::conflict_body(size).as_bytes(), bytes);
+    }
+    let checkpoint = Checkpoint::go_sum(TreeHead::EMPTY);
+    assert!(witness::cosignatures(bytes, &checkpoint, &[]).unwrap_or_default().is_empty());
+}
+
+/// [`Checkpoint`] from its text.
+pub fn checkpoint(bytes: &[u8]) {
+    if let Some((text, Ok(checkpoint))) = text(bytes).map(|text| (text, Checkpoint::parse(text))) {
+        assert_eq!(checkpoint.to_text(), text);
+    }
+}
+
+/// [`read_data_tile`], [`read_bundle`] and [`texts_in`], whose first input byte is the width.
 pub fn data_tile(bytes: &[u8]) {
     let Some((width, tile)) = bytes.split_first() else { return };
     if let Ok(texts) = read_data_tile(tile, u32::from(*width)) {
         let written = write_data_tile(&texts);
         assert!(written == tile || [&written, &b"\n"[..]].concat() == tile);
+        assert!(texts_in(tile).eq(texts.iter().map(|text| text.as_str().as_bytes())));
+    }
+    if let Ok(texts) = read_bundle(tile, u32::from(*width)) {
+        assert_eq!(write_bundle(&texts), tile);
     }
 }
 
@@ -54,13 +91,19 @@ pub fn head(bytes: &[u8]) {
     }
 }
 
-/// [`VerifierKey`] and [`SignerKey`] from their texts.
+/// [`VerifierKey`], [`SignerKey`], [`WitnessKey`] and [`WitnessSigner`] from their texts.
 pub fn key(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(key) = VerifierKey::parse(text) {
         assert_eq!(alloc::format!("{key}"), text);
     }
     if let Ok(key) = SignerKey::parse(text) {
+        assert_eq!(key.to_text(), text);
+    }
+    if let Ok(key) = WitnessKey::parse(text) {
+        assert_eq!(alloc::format!("{key}"), text);
+    }
+    if let Ok(key) = WitnessSigner::parse(text) {
         assert_eq!(key.to_text(), text);
     }
 }
@@ -81,9 +124,27 @@ pub fn lookup_path(bytes: &[u8]) {
 
 /// [`Note`], opened with a key that has signed nothing.
 pub fn note(bytes: &[u8]) {
-    let keys: Vec<VerifierKey> =
-        SignerKey::from_seed("fuzz", [1; 32]).iter().map(SignerKey::verifier).collect();
-    assert!(Note::open(bytes, &keys).is_err());
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_text().as_bytes(), bytes);
+    }
+    assert!(Note::open(bytes, &strangers()).is_err());
+}
+
+/// [`Policy`], which nobody has signed anything for.
+pub fn policy(bytes: &[u8]) {
+    if let Ok(policy) = Policy::parse(bytes) {
+        assert!(policy.logs().len() <= ENTRIES_MAX && policy.witnesses().len() <= ENTRIES_MAX);
+        let nobody = policy.check_quorum(&[]);
+        assert!(nobody.is_ok() || !policy.witnesses().is_empty());
+    }
+}
+
+/// [`ProofFile`], under a key that has signed nothing.
+pub fn proof(bytes: &[u8]) {
+    if let Ok(proof) = ProofFile::parse(bytes) {
+        assert_eq!(proof.to_text().as_bytes(), bytes);
+        assert!(proof.verify_with_keys(EMPTY_ROOT, GO_SUM_ORIGIN, &strangers()).is_err());
+    }
 }
 
 /// [`RecordText`], and [`GoSumRecord`] out of it.
@@ -95,11 +156,19 @@ pub fn record(bytes: &[u8]) {
     }
 }
 
-/// [`Tile`] from its path.
+/// [`Tile`] from its path of either layout.
 pub fn tile_path(bytes: &[u8]) {
-    if let Some((text, Ok(tile))) = text(bytes).map(|text| (text, Tile::parse(text))) {
-        assert_eq!(tile.path(), text);
+    let Some(text) = text(bytes) else { return };
+    match Tile::parse_either(text) {
+        Ok((Layout::GoSum, tile)) => assert_eq!(tile.path(), text),
+        Ok((Layout::TlogTiles, tile)) => assert_eq!(tile.alias_path().as_deref(), Some(text)),
+        Err(_) => {}
     }
+}
+
+/// A key that has signed nothing.
+fn strangers() -> Vec<VerifierKey> {
+    SignerKey::from_seed("fuzz", [1; 32]).iter().map(SignerKey::verifier).collect()
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -113,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cosignature::Algorithm;
 
     /// One good input per parser, from which the property test makes nearly good ones.
     fn seeds() -> Vec<(Feed, Vec<u8>)> {
@@ -122,7 +192,25 @@ mod tests {
         let signer = SignerKey::from_seed("sums.example.org", [2; 32]).expect("a good name");
         let tree = alloc::format!("go.sum database tree\n0\n{root}\n");
         let head_note = signer.sign(&tree).expect("a good text");
-        let texts: [(Feed, String); 11] = [
+        let cosigner =
+            WitnessSigner::from_seed("w.example", Algorithm::Ed25519, [3; 32]).expect("a good name");
+        let text = alloc::format!("log.example/x\n7\n{root}\nextension\n");
+        let signed = signer.sign(&text).expect("a good text");
+        let policy_text = alloc::format!(
+            "# x\nlog {} https://x\nwitness w {}\ngroup g 1 w\nquorum g\n",
+            signer.verifier(),
+            cosigner.key()
+        );
+        let texts: [(Feed, String); 20] = [
+            (add_checkpoint, alloc::format!("old 5\n{root}\n{root}\n\n{signed}")),
+            (add_checkpoint, "300\n".to_string()),
+            (checkpoint, text),
+            (data_tile, "\x01\0\x02x\n".to_string()),
+            (key, cosigner.key().to_string()),
+            (key, cosigner.to_text()),
+            (policy, policy_text),
+            (proof, alloc::format!("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 5\n{root}\n\n{signed}")),
+            (tile_path, "tile/entries/x001/234.p/7".to_string()),
             (data_tile, alloc::format!("\x02{record}\n{record}")),
             (hash, root.to_string()),
             (head, tree),

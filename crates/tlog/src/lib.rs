@@ -30,6 +30,7 @@ pub mod recompute;
 pub mod record;
 pub mod tail;
 pub mod tile;
+pub mod tile_set;
 mod tree;
 pub mod witness;
 
@@ -46,3 +47,4 @@ pub use proof_file::ProofFile;
 pub use record::{GoSumRecord, LookupAnswer, RecordText};
 pub use tail::Tail;
 pub use tile::{Level, Tile};
+pub use tile_set::TileSet;

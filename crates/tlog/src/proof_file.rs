@@ -8,11 +8,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    client::Outcome,
     cosignature::Cosignature,
     hash::{Hash, RecordId},
     note::{NOTE_BYTES_MAX, Note, NoteError, VerifierKey, to_lines},
     policy::{NotAccepted, Policy},
-    proof::verify_inclusion,
+    proof::{prove_inclusion, verify_inclusion},
+    tile_set::TileSet,
     witness::PROOF_LINES_MAX,
 };
 
@@ -70,6 +72,17 @@ impl ProofFile {
             return Err(ProofFileError::Malformed("more than 63 hashes"));
         }
         Ok(Self { extra: None, id, hashes, note })
+    }
+
+    /// The proof of a record that a client has just looked up, under the head it was proven by (C7).
+    pub fn of(outcome: &Outcome) -> Result<Self, ProofFileError> {
+        let (size, id) = (outcome.head.size(), outcome.record.id());
+        let mut tiles = TileSet::new(size);
+        for (tile, bytes) in &outcome.tiles {
+            tiles.insert(*tile, bytes);
+        }
+        let hashes = prove_inclusion(&tiles, size, id).ok_or(ProofFileError::NotIncluded)?;
+        Self::new(id, hashes, Note::parse(outcome.head.note())?)
     }
 
     /// The same with extra data, which nothing authenticates.

@@ -28,7 +28,7 @@ const TILE_BYTES: usize = 8192;
 /// assert_eq!(partial, ["tile/8/0/001.p/44", "tile/8/1/000.p/1"]);
 /// assert_eq!(tail.head().size.get(), 300);
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Tail {
     size: TreeSize,
     /// By level, the root of the last complete subtree of 2^level leaves; it counts where the size has the bit.

@@ -6,7 +6,8 @@ use crate::{
     hash::{Hash, TreeSize},
     head::TreeHead,
     proof::{self, Node, NodeSource},
-    tile::{HASH_BYTES, Tile, edge_tiles, hashes_in, subtree_root},
+    tile::{Tile, edge_tiles, hashes_in, subtree_root},
+    tile_set::TileSet,
 };
 
 /// The tiles of a tree that are needed to know these nodes: the edge, and each node's tile with all tiles above it.
@@ -38,10 +39,10 @@ impl Unauthenticated {
     /// The set shrinks as tiles prove right and the loop ends only when nothing is left, so none can be skipped: the
     /// reference kept a list and began at the wrong place in it (CVE-2026-56865). Spec A4, steps 2 to 4.
     pub(crate) fn authenticate(mut self, head: TreeHead) -> Result<Authentic, Tile> {
-        let mut authentic = Authentic { size: head.size, tiles: BTreeMap::new() };
+        let mut authentic = Authentic(TileSet::new(head.size));
         let mut blamed = Tile::FIRST;
         for tile in edge_tiles(head.size) {
-            authentic.tiles.insert(tile, self.0.remove(&tile).ok_or(tile)?);
+            authentic.0.insert(tile, self.0.remove(&tile).ok_or(tile)?);
             blamed = tile;
         }
         // Each partial tile's whole width goes into this fold: its hashes are the subtrees of its part of the size.
@@ -56,7 +57,7 @@ impl Unauthenticated {
             if hash.is_none() || hash != promised {
                 return Err(tile);
             }
-            authentic.tiles.insert(tile, bytes);
+            authentic.0.insert(tile, bytes);
         }
         Ok(authentic)
     }
@@ -64,18 +65,15 @@ impl Unauthenticated {
 
 /// Tiles that the root of a signed head proves. Only [`Unauthenticated::authenticate`] fills it.
 #[derive(Debug)]
-pub(crate) struct Authentic {
-    size: TreeSize,
-    tiles: BTreeMap<Tile, Vec<u8>>,
-}
+pub(crate) struct Authentic(TileSet<Vec<u8>>);
 
 impl Authentic {
     pub(crate) fn bytes(&self, tile: &Tile) -> Option<&[u8]> {
-        self.tiles.get(tile).map(Vec::as_slice)
+        self.0.bytes(tile)
     }
 
     pub(crate) fn into_tiles(self) -> Vec<(Tile, Vec<u8>)> {
-        self.tiles.into_iter().collect()
+        self.0.into_tiles()
     }
 
     /// What the parent says that the child's hash is.
@@ -87,10 +85,6 @@ impl Authentic {
 
 impl NodeSource for Authentic {
     fn node(&self, node: Node) -> Option<Hash> {
-        let place = node.place()?;
-        let tile = Tile::hashes(place.level, place.index, 1)?.in_tree(self.size)?;
-        let start = usize::try_from(place.start).ok()?.checked_mul(HASH_BYTES)?;
-        let end = usize::try_from(place.len).ok()?.checked_mul(HASH_BYTES)?.checked_add(start)?;
-        subtree_root(hashes_in(self.bytes(&tile)?.get(start..end)?))
+        self.0.node(node)
     }
 }

@@ -5,12 +5,17 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::print_stdout,
+    clippy::format_collect,
     missing_docs,
     reason = "tests: a panic is the report, and the tier that ran is printed"
 )]
 
 mod driver;
 mod hostile;
+mod policies;
+mod proofs;
 mod properties;
 mod public_log;
+mod tails;
 mod vectors;
+mod witnesses;

@@ -125,14 +125,20 @@ proptest! {
         };
         prop_assert_eq!(Tile::parse(&tile.path()), Ok(tile));
         prop_assert_eq!(tile.path().ends_with(&format!(".p/{width}")), width != 256);
+        let alias = tile.alias_path().unwrap();
+        prop_assert_eq!(Tile::parse_alias(&alias), Ok(tile));
+        prop_assert!(Tile::parse(&alias).is_err() && Tile::parse_alias(&tile.path()).is_err());
     }
 
     #[test]
     fn tile_paths_that_parse_are_in_their_one_form(
-        path in r"tile/[0-9]{1,2}/(data|[0-9]{1,3})/(x?[0-9]{1,4}/){0,3}[0-9]{2,4}(\.p/[0-9]{1,3})?",
+        path in r"tile/([0-9]{1,2}/)?(data|entries|[0-9]{1,3})/(x?[0-9]{1,4}/){0,3}[0-9]{2,4}(\.p/[0-9]{1,3})?",
     ) {
         if let Ok(tile) = Tile::parse(&path) {
-            prop_assert_eq!(tile.path(), path);
+            prop_assert_eq!(&tile.path(), &path);
+        }
+        if let Ok(tile) = Tile::parse_alias(&path) {
+            prop_assert_eq!(tile.alias_path(), Some(path));
         }
     }
 }

@@ -9,32 +9,32 @@ use modkeep_tlog::{
     client::Lookup,
     note::NoteError,
     proof::{Node, prove_consistency, prove_inclusion, stored_count, verify_consistency, verify_inclusion},
-    record::{read_data_tile, write_bundle},
-    tile::{Content, new_tiles, tiles_of},
+    record::{bundle_of, read_bundle, read_data_tile, texts_in, write_bundle},
+    tile::{Content, Layout, new_tiles, tiles_of},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::driver::{LARGE, LOG, look_up, record, signer, size};
 
-fn vectors(name: &str) -> Value {
+pub(crate) fn vectors(name: &str) -> Value {
     let file: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../testdata/vectors", name].iter().collect();
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-fn rows<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
+pub(crate) fn rows<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
     vectors[name].as_array().unwrap()
 }
 
-fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row[name].as_str().unwrap()
 }
 
-fn number(row: &Value, name: &str) -> u64 {
+pub(crate) fn number(row: &Value, name: &str) -> u64 {
     row[name].as_u64().unwrap()
 }
 
-fn hash(row: &Value, name: &str) -> Hash {
+pub(crate) fn hash(row: &Value, name: &str) -> Hash {
     text(row, name).parse().unwrap()
 }
 
@@ -42,11 +42,11 @@ fn proof(row: &Value) -> Vec<Hash> {
     rows(row, "proof").iter().map(|hash| hash.as_str().unwrap().parse().unwrap()).collect()
 }
 
-fn id(number: u64) -> RecordId {
+pub(crate) fn id(number: u64) -> RecordId {
     RecordId::new(number).unwrap()
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     digest.map(|b| format!("{b:02x}")).concat()
 }
@@ -130,6 +130,14 @@ fn tile_paths() {
             row.get("c2sp_path").map(|path| path.as_str().unwrap()),
             "{path}"
         );
+        assert_eq!(Tile::parse_either(path), Ok((Layout::GoSum, tile)), "{path}");
+        if let Some(alias) = tile.alias_path() {
+            assert_eq!(Tile::parse_either(&alias), Ok((Layout::TlogTiles, tile)), "{alias}");
+            assert!(
+                Tile::parse(&alias).is_err() && Tile::parse_alias(path).is_err(),
+                "{path}: of one grammar only"
+            );
+        }
         assert_eq!(u64::from(tile.height()), number(row, "height"), "{path}");
         assert_eq!(u64::from(tile.width()), number(row, "width"), "{path}");
         assert_eq!(tile.index(), number(row, "n"), "{path}");
@@ -196,6 +204,17 @@ fn tile_data() {
         let bundle = write_bundle(&texts);
         assert_eq!(bundle.len() as u64, number(row, "bundle_bytes"), "{row}");
         assert_eq!(sha256_hex(&bundle), text(row, "bundle_sha256"), "{row}");
+        // No phantom entry after a blank line (A2).
+        for tile_bytes in [&bytes, &with_blank_line] {
+            assert_eq!(bundle_of(tile_bytes, tile.width()), Ok(bundle.clone()), "{row}");
+            let cut: Vec<&[u8]> = texts_in(tile_bytes).collect();
+            assert!(cut.iter().copied().eq(texts.iter().map(|text| text.as_str().as_bytes())), "{row}");
+        }
+        assert_eq!(read_bundle(&bundle, tile.width()), Ok(texts));
+        assert!(read_bundle(&bundle, tile.width() + 1).is_err());
+        assert!(read_bundle(&bundle, tile.width() - 1).is_err());
+        assert!(read_bundle(&bundle[..bundle.len() - 1], tile.width()).is_err());
+        assert!(read_bundle(&[&bundle[..], &[0, 0]].concat(), tile.width() + 1).is_err(), "a phantom entry");
     }
 }
 
