@@ -26,6 +26,10 @@ pub(crate) trait Topic: Clone + Eq + Hash + Send + Sync + 'static {
     /// What the flight brings home.
     type Landed: Clone + Send + Sync + 'static;
 
+    /// Whether the go command probes every prefix of a path with such questions, so that a directory of a stored module
+    /// may be told as absent while the sources are away (D9).
+    const IS_PROBED: bool = true;
+
     /// What was asked, for texts.
     fn subject(&self) -> Subject;
     /// What was asked, for counters.
@@ -186,7 +190,7 @@ impl Fetch {
             Ok(outcome) => outcome,
             Err(Unlanded::StillFlying) => {
                 let failure = Failure::StillFetching { subject: subject(), waited: patience };
-                Err(self.settle(failure).await)
+                Err(self.settled::<T>(failure).await)
             }
             Err(Unlanded::Cancelled) => Err(Failure::Stopping { subject: subject() }),
             Err(Unlanded::Crashed) => {
@@ -210,7 +214,7 @@ impl Fetch {
         Box::pin(async move {
             let take_off = self.now();
             let outcome = match topic.clone().work(self.clone(), take_off).await {
-                Err(failure) => Err(self.settle(failure).await),
+                Err(failure) => Err(self.settled::<T>(failure).await),
                 Ok(landed) => Ok(landed),
             };
             T::desk(&self.0).learn(&topic, outcome.as_ref().err(), self.now());
@@ -220,6 +224,10 @@ impl Fetch {
             }
             outcome
         })
+    }
+
+    async fn settled<T: Topic>(&self, failure: Failure) -> Failure {
+        if T::IS_PROBED { self.settle(failure).await } else { failure }
     }
 
     /// The failure remembered for this question, told again without asking anybody (P-78).

@@ -264,6 +264,28 @@ pub enum Failure {
         /// The database's name.
         log: Arc<str>,
     },
+    /// Our own log takes no records now: too many wait, or it is paused. What is recorded is served.
+    #[error("{subject}: the log {log}: {reason}")]
+    LogBusy {
+        /// What was asked.
+        subject: Subject,
+        /// Our log's name.
+        log: Arc<str>,
+        /// Why, for the log.
+        reason: Arc<str>,
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// A name that our own log does not record, because the configuration says so (A6).
+    #[error("{subject}: not recorded in {log}, by {rule}")]
+    LogDenied {
+        /// What was asked.
+        subject: Subject,
+        /// Our log's name.
+        log: Arc<str>,
+        /// The setting that says so.
+        rule: &'static str,
+    },
     /// New content cannot be written now: the disk is full or read-only. Stored content is served.
     #[error("{subject}: cannot be stored now: {reason}")]
     Storage {
@@ -350,6 +372,8 @@ impl Failure {
             | Self::LogDown { subject, .. }
             | Self::LogInconsistent { subject, .. }
             | Self::LogPrivate { subject, .. }
+            | Self::LogBusy { subject, .. }
+            | Self::LogDenied { subject, .. }
             | Self::Storage { subject, .. }
             | Self::Corrupt { subject }
             | Self::Stopping { subject }

@@ -1,6 +1,6 @@
 //! The files of a version: from the store, or by a fetch that verifies and commits them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modkeep_module::ModuleVersion;
 use modkeep_module::VersionOrQuery;
@@ -27,6 +27,17 @@ impl Fetch {
         kind: FileKind,
         reach: Reach,
     ) -> Result<Got, Failure> {
+        self.file_within(of, kind, reach, self.0.config.hold).await
+    }
+
+    /// The same for a caller with another patience.
+    pub(crate) async fn file_within(
+        &self,
+        of: &ModuleVersion,
+        kind: FileKind,
+        reach: Reach,
+        patience: Duration,
+    ) -> Result<Got, Failure> {
         let question = FileOf(of.clone(), kind);
         let subject = Subject::version(of);
         if reach == Reach::MayFetch {
@@ -38,7 +49,7 @@ impl Fetch {
         if let Err(why) = self.door(&subject, reach) {
             return Err(self.shut(subject, why).await);
         }
-        self.fly(&question, self.0.config.hold).await?;
+        self.fly(&question, patience).await?;
         match self.stored(of, kind).await? {
             Some(file) => Ok(Got { file, how: How::Fetched }),
             // Other bytes came than those that were recorded and then damaged: the recorded ones are gone (R13).
@@ -65,14 +76,14 @@ impl Fetch {
         }
     }
 
-    pub(crate) async fn record(&self, of: &ModuleVersion) -> Result<Option<VersionRecord>, Failure> {
+    pub(crate) async fn known(&self, of: &ModuleVersion) -> Result<Option<VersionRecord>, Failure> {
         let record = self.0.store.version(&self.0.repository, of).await;
         record.map_err(|error| said::by_store(Subject::version(of), &error))
     }
 
     /// Fetches, checks and commits an `.info`. No database covers it: it is read, and has to name the version (P-30).
     pub(crate) async fn bring_info(&self, of: &ModuleVersion, take_off: Instant) -> Result<(), Failure> {
-        let record = self.record(of).await?;
+        let record = self.known(of).await?;
         if record.as_ref().is_some_and(|record| record.has(FileKind::Info)) {
             return Ok(()); // landed between a caller's look and this take-off
         }
@@ -105,7 +116,7 @@ impl Fetch {
 
     /// Fetches, verifies and commits a `.mod`.
     pub(crate) async fn bring_mod(&self, of: &ModuleVersion, take_off: Instant) -> Result<(), Failure> {
-        let record = self.record(of).await?;
+        let record = self.known(of).await?;
         if record.as_ref().is_some_and(|record| record.has(FileKind::Mod)) {
             return Ok(());
         }
@@ -140,7 +151,7 @@ impl Fetch {
 
     /// Fetches, verifies and commits a zip.
     pub(crate) async fn bring_zip(&self, of: &ModuleVersion, take_off: Instant) -> Result<(), Failure> {
-        let record = self.record(of).await?;
+        let record = self.known(of).await?;
         if record.as_ref().is_some_and(|record| record.has(FileKind::Zip)) {
             return Ok(());
         }
@@ -249,6 +260,7 @@ impl Fetch {
                 return Err(said::by_store(subject, &error));
             }
         }
+        self.drain_soon();
         // A module that its source denied a moment ago has a version now.
         self.0.answers.forgive(&Changing::List(of.path().clone()));
         self.0.answers.forgive(&Changing::Latest(of.path().clone()));

@@ -19,18 +19,21 @@ pub mod flight;
 mod fresh;
 pub mod negative;
 mod observe;
+mod record;
 mod said;
 mod source;
 mod take_in;
 mod verify;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use modkeep_module::{ModulePath, ModuleVersion, Patterns, Query};
 use modkeep_store::{FileKind, Repository, Store, StoredFile};
 use modkeep_upstream::Database;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,10 +41,12 @@ pub use chain::Link;
 pub use failure::{Absent, Authority, Failure, Subject};
 pub use fresh::{Lifetimes, Plan, Reach, plan};
 pub use observe::{Alarm, Event, Kind, Observer, Verdict, unobserved};
+pub use record::{Class, Drained, OwnLog};
 pub use source::Source;
 pub use take_in::Taken;
 
 use desk::{Changing, Desk, FileOf};
+use record::{Growth, RecordOf};
 
 /// How patient and how forgetful the room is. The defaults are those of spec/README item 7 and hostile-inputs part 1.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +96,8 @@ pub struct Parts {
     /// Paths that are never asked of an upstream or of a public database (D14): they come from the chain's origin, or
     /// from the store alone where it has none.
     pub private: Patterns,
+    /// Our own checksum database, where there is one.
+    pub own: Option<OwnLog>,
     /// Patience and memory.
     pub config: Config,
     /// Told of what happens.
@@ -114,10 +121,17 @@ struct Inner {
     database: Option<Database>,
     unchecked: Patterns,
     private: Patterns,
+    own: Option<OwnLog>,
     config: Config,
     observer: Observer,
     files: Desk<FileOf>,
     answers: Desk<Changing>,
+    records: Desk<RecordOf>,
+    growth: Growth,
+    /// Something is pending for our own log.
+    pending: Notify,
+    /// How many versions were pending when last looked.
+    waiting: AtomicU64,
 }
 
 /// How an answer was come by.
@@ -156,7 +170,8 @@ pub struct FreshAnswer {
 impl Fetch {
     /// The room over its parts.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, chain, database, unchecked, private, config, observer, tracker, cancel } = parts;
+        let Parts { store, chain, database, unchecked, private, own, config, observer, tracker, cancel } =
+            parts;
         let private_chain = chain.iter().filter(|link| link.source.is_origin()).take(1).cloned().collect();
         Self(Arc::new(Inner {
             repository: Repository::main(),
@@ -166,21 +181,26 @@ impl Fetch {
             database,
             unchecked,
             private,
+            own,
             config,
             observer,
             files: Desk::new(&config, tracker.clone(), cancel.clone()),
+            records: Desk::new(&config, tracker.clone(), cancel.clone()),
             answers: Desk::new(&config, tracker, cancel),
+            growth: Growth::default(),
+            pending: Notify::new(),
+            waiting: AtomicU64::new(0),
         }))
     }
 
     /// How many questions are being worked on.
     pub fn in_flight(&self) -> usize {
-        self.0.files.in_the_air() + self.0.answers.in_the_air()
+        self.0.files.in_the_air() + self.0.answers.in_the_air() + self.0.records.in_the_air()
     }
 
     /// How many failures are remembered now, those past their time included.
     pub fn remembered(&self) -> usize {
-        self.0.files.remembered() + self.0.answers.remembered()
+        self.0.files.remembered() + self.0.answers.remembered() + self.0.records.remembered()
     }
 
     /// The `.info` of a version, in its one form for ever (P-33). Never waits for a zip (D7).

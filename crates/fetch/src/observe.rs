@@ -25,6 +25,8 @@ pub enum Kind {
     Zip,
     /// The checksum database's record of a version.
     Proof,
+    /// The record of a version in our own checksum database.
+    Record,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Mod => "mod",
             Self::Zip => "zip",
             Self::Proof => "proof",
+            Self::Record => "record",
         }
     }
 }
@@ -68,6 +71,12 @@ pub enum Alarm {
     LogInconsistent,
     /// A stored file was damaged and put aside (R13).
     StoreDamaged,
+    /// What is stored here has other sums than the public checksum database's record (C7); it was put aside.
+    MirrorMismatch,
+    /// Our own log recorded other sums, on our own word, than the public database has (C7). Records stand for ever.
+    AuthorityConflict,
+    /// Our own log recorded other sums than the module has now: its origin moved a tag (C3). Records stand for ever.
+    RecordConflict,
 }
 
 /// One happening.
@@ -126,6 +135,21 @@ pub enum Event<'a> {
         kind: Kind,
         /// How.
         verdict: Verdict,
+    },
+    /// A version is in our own checksum database.
+    Recorded {
+        /// Which.
+        subject: &'a Subject,
+        /// The log's name.
+        log: &'a str,
+        /// Its number.
+        id: u64,
+        /// The database that vouches for it; `None` where we do.
+        source: Option<&'a str>,
+        /// It was there before.
+        was_known: bool,
+        /// From the offer to the published head that covers it.
+        took: Duration,
     },
     /// Something that an operator should see at once.
     Alarm {

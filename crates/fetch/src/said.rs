@@ -165,6 +165,11 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
     }
 }
 
+/// Work of ours on a thread of its own came to no end.
+pub(crate) fn crashed(subject: Subject, error: &tokio::task::JoinError) -> Failure {
+    Failure::Internal { subject, reason: error.to_string().into() }
+}
+
 /// The scratch file of a zip could not be read back: our own disk's trouble, no verdict about the zip.
 pub(crate) fn by_scratch(subject: Subject, error: &std::io::Error) -> Failure {
     Failure::Storage { subject, reason: harmless(&format!("scratch file: {error}")) }

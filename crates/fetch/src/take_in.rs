@@ -56,6 +56,7 @@ impl Fetch {
             }));
         }
         let mut committed = self.0.store.commit_many(incoming).await.into_iter();
+        self.drain_soon();
         for (of, outcome) in versions.iter().zip(&mut outcomes) {
             if matches!(outcome, Ok(Taken::New { .. }))
                 && let Some(Err(error)) = committed.next()
@@ -74,7 +75,7 @@ impl Fetch {
         of: &ModuleVersion,
         noted: Option<H1>,
     ) -> Result<Parts, Failure> {
-        let record = self.record(of).await?;
+        let record = self.known(of).await?;
         let lacks = |kind| !record.as_ref().is_some_and(|record| record.has(kind));
         let mut parts = self.parts(of, source);
         if lacks(FileKind::Mod) {

@@ -59,7 +59,7 @@ impl Fetch {
     }
 
     /// Whether the configuration switches checking off; never for the toolchain (P-107).
-    fn is_unchecked(&self, of: &ModuleVersion) -> bool {
+    pub(crate) fn is_unchecked(&self, of: &ModuleVersion) -> bool {
         !of.path().is_toolchain() && self.0.unchecked.matches(of.path().as_str())
     }
 
@@ -81,14 +81,22 @@ impl Fetch {
     }
 
     async fn look_up(&self, of: &ModuleVersion, kind: FileKind) -> Result<Word, Failure> {
+        let proof = self.proof(of).await?;
+        if has_line(&proof, kind) {
+            return Ok(Word::Proof(Arc::new(proof)));
+        }
+        Err(said::without_line(Subject::version(of), proof.log_name(), proof.id().get()))
+    }
+
+    /// The record of a version that the public checksum database proves.
+    pub(crate) async fn proof(&self, of: &ModuleVersion) -> Result<ProvenRecord, Failure> {
         let subject = Subject::version(of);
         let Some(database) = &self.0.database else {
             let reason = "none is configured, and this path must be checked".into();
             return Err(Failure::LogDown { subject, log: "(none)".into(), reason });
         };
         match database.lookup(of).await {
-            Ok(proof) if has_line(&proof, kind) => Ok(Word::Proof(Arc::new(proof))),
-            Ok(proof) => Err(said::without_line(subject, proof.log_name(), proof.id().get())),
+            Ok(proof) => Ok(proof),
             Err(error) => {
                 let failure = said::by_database(subject, error);
                 self.tell_of_lookup(&failure);

@@ -27,6 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         database: None, // a directory of our own: nothing in it is in a checksum database
         unchecked: Patterns::lenient("*"),
         private: Patterns::lenient(""),
+        own: None,
         config: modkeep_fetch::Config::default(),
         observer: modkeep_fetch::unobserved(),
         tracker: TaskTracker::new(),

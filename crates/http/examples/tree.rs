@@ -29,6 +29,7 @@ fn faces(tree: PathBuf, store: PathBuf) -> Result<Faces, modkeep_store::Error> {
         database: None,
         unchecked: Patterns::lenient("*"),
         private: Patterns::lenient(""),
+        own: None,
         config: modkeep_fetch::Config::default(),
         observer: modkeep_fetch::unobserved(),
         tracker: TaskTracker::new(),

@@ -44,8 +44,12 @@ pub(crate) enum Code {
     LogDown,
     LogInconsistent,
     LogPrivate,
+    LogBusy,
+    LogDenied,
+    LogClosed,
     NoSuchLog,
     NoSuchTile,
+    NoSuchProof,
     Storage,
     Damaged,
     Stopping,
@@ -106,7 +110,7 @@ macro_rules! rows {
 }
 
 /// In the order of [`Code`].
-static ROWS: [Row; 32] = rows! {
+static ROWS: [Row; 36] = rows! {
     NoSuchVersion "no-such-version" "There is no such version"
         "Every source this mirror may ask answered, and none has this version or branch of the module."
         "If you have just pushed the tag, run the same command again in a minute: the answer is remembered that long, and an exact version is then asked for anew."
@@ -157,10 +161,20 @@ static ROWS: [Row; 32] = rows! {
     LogPrivate "log-private" "Private, and not looked up in public"
         "The module's path is private here, so its name is not sent to a public checksum database."
         "Set GONOSUMDB, or GOPRIVATE, to a pattern that matches it.";
+    LogBusy "log-busy" "The log takes no new records now"
+        "This server's own checksum database has too much to write, or its operators have paused it. What is recorded is served meanwhile. Run the same command again shortly.";
+    LogDenied "log-denied" "Not recorded here"
+        "The operators of this checksum database do not have such modules recorded."
+        "Set GONOSUMDB to a pattern that matches the module, or ask the operators.";
+    LogClosed "log-closed" "The log is not served"
+        "This server's own checksum database found something wrong with its files, and neither signs nor serves what may be false. Modules are served meanwhile, and modules already in your go.sum still build. The operators are alerted."
+        "Do not switch GOSUMDB off; wait for the operators.";
     NoSuchLog "no-such-log" "That checksum database is not relayed here"
         "The go command will ask the database itself.";
     NoSuchTile "no-such-tile" "There is no such tile"
         "The tree has no tile of that place or width, or not yet.";
+    NoSuchProof "no-such-proof" "There is no such proof"
+        "The record was made on this server's own word, so no other database's proof came with it. That it is in this log is proved under /log/proof/.";
     Storage "storage" "New modules cannot be stored now"
         "The disk is full or cannot be written. What is stored is served; new versions are not fetched until there is room. The operators are alerted.";
     Damaged "damaged" "The stored file is damaged"
@@ -315,6 +329,16 @@ fn words_of_trouble(failure: &Failure, request: &str) -> Words {
             name(subject)
         ))
         .and(format!("Run once: go env -w GONOSUMDB={}", subject.module)),
+        Failure::LogBusy { log, retry_after, .. } => {
+            Words::new(format!("log busy: {log} takes no new records now."))
+                .and("What is recorded is served, and modules in your go.sum still build.")
+                .and(format!("Run the same command again in about {}.", span(*retry_after)))
+        }
+        Failure::LogDenied { subject, log, rule } => {
+            Words::new(format!("{} is not recorded in {log}.", name(subject)))
+                .and(format!("Rule: {rule}. Ask the operators, or run once:"))
+                .and(format!("go env -w GONOSUMDB={}", subject.module))
+        }
         Failure::Storage { .. } => {
             Words::new("this mirror cannot write new modules now; cached ones still work.")
                 .and(format!("Operators are alerted. req {request}"))
@@ -351,6 +375,12 @@ pub(crate) fn words_of_relay(error: &RelayError, base: &str, request: &str) -> W
         }
         RelayError::Down { log, .. } => log_down(log),
         RelayError::Inconsistent { log, size } => log_inconsistent(log, *size),
+        RelayError::Closed { log, .. } => {
+            Words::new(format!("{log} is not served: something is wrong with its files here."))
+                .and("Modules are served, and those already in your go.sum still build.")
+                .and(format!("Operators are alerted. Do not set GOSUMDB=off. req {request}"))
+        }
+        RelayError::NoSuchProof { what } => Words::new(cut(what)),
         RelayError::Lookup(failure) => words(failure, base, request),
     }
 }
@@ -628,7 +658,14 @@ mod tests {
             Failure::StillFetching { subject: subject.clone(), waited: Duration::from_secs(50) },
             Failure::LogDown { subject: subject.clone(), log: log.clone(), reason: reason.clone() },
             Failure::LogInconsistent { subject: subject.clone(), log: log.clone(), size: 45_752_995 },
-            Failure::LogPrivate { subject: subject.clone(), log },
+            Failure::LogPrivate { subject: subject.clone(), log: log.clone() },
+            Failure::LogBusy {
+                subject: subject.clone(),
+                log: log.clone(),
+                reason: reason.clone(),
+                retry_after: wait,
+            },
+            Failure::LogDenied { subject: subject.clone(), log, rule: "log.deny" },
             Failure::Storage { subject: subject.clone(), reason: reason.clone() },
             Failure::Corrupt { subject: subject.clone() },
             Failure::Stopping { subject: subject.clone() },

@@ -26,6 +26,8 @@ pub(crate) enum Way {
     Module(goproxy::Request, Reach),
     /// A relayed checksum database: the decoded path behind `/sumdb/`.
     Relay(String, Reach),
+    /// Our own log: the decoded path behind `/log/`.
+    Log(String, Reach),
     /// A page of the index, with its query.
     Index { since: Option<String>, limit: Option<String> },
     /// The front page.
@@ -66,7 +68,7 @@ impl Way {
                 Ask::Mod(_) => Kind::Mod,
                 Ask::Zip(_) => Kind::Zip,
             },
-            Self::Relay(..) => Kind::Sumdb,
+            Self::Relay(..) | Self::Log(..) => Kind::Sumdb,
             Self::Index { .. } => Kind::Index,
             _ => Kind::Web,
         }
@@ -128,6 +130,7 @@ pub(crate) fn way(parts: &Parts, asked: &Asked<'_>) -> Result<Way, Refusal> {
     let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
     match (first, rest) {
         ("sumdb", Some(rest)) => Ok(Way::Relay(rest.to_owned(), reach)),
+        ("log", Some(rest)) if is_of_log(rest) => Ok(Way::Log(rest.to_owned(), reach)),
         _ if first.contains('.') || path.contains("/@") => module(path, parts.uri.query(), reach),
         // Only modules and databases have a cached-only side (P-95).
         _ if cached_only => Err(no_such_page()),
@@ -139,6 +142,12 @@ pub(crate) fn way(parts: &Parts, asked: &Asked<'_>) -> Result<Way, Refusal> {
         ("version", None) => Ok(Way::Version),
         _ => Err(no_such_page()),
     }
+}
+
+/// Whether a path behind `/log/` is of the protocol; the others are pages.
+fn is_of_log(path: &str) -> bool {
+    matches!(path, "latest" | "checkpoint" | "supported")
+        || ["lookup/", "tile/", "proof/", "provenance/"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// What no path of ours may have, whatever it is about: never normalised, always refused (P-11).
@@ -174,7 +183,7 @@ fn refused(error: RequestError) -> Refusal {
     Refusal::new(code, format!("{error}."))
 }
 
-fn no_such_page() -> Refusal {
+pub(crate) fn no_such_page() -> Refusal {
     Refusal::new(Code::NoSuchPage, "nothing is here.")
 }
 

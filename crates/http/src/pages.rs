@@ -82,7 +82,7 @@ impl Pages {
                 let text = format!("modkeep {}\n", self.template.version);
                 Ok(Page::new(PLAIN, "public, max-age=60", text).answer(asked))
             }
-            Way::Asset(_) | Way::Module(..) | Way::Relay(..) | Way::Index { .. } => {
+            Way::Asset(_) | Way::Module(..) | Way::Relay(..) | Way::Log(..) | Way::Index { .. } => {
                 Err(Refused::Door(Refusal::new(Code::NoSuchPage, "nothing is here.")))
             }
         }

@@ -174,7 +174,7 @@ impl Teller {
                 tracing::error!(event = "http", req = request, code, status, ms, fault);
             }
             // A private name is for nobody's eyes, and its refusal is no trouble (I02).
-            Refused::Failure(Failure::LogPrivate { .. }) => {}
+            Refused::Failure(Failure::LogPrivate { .. } | Failure::LogDenied { .. }) => {}
             Refused::Failure(failure) if wanted => {
                 tracing::warn!(event = "http", req = request, code, status, ms, %failure);
             }

@@ -81,6 +81,14 @@ static HASHES: Manner = Manner::new(OCTETS, FOREVER);
 static PARTIAL_HASHES: Manner = Manner::new(OCTETS, DAY);
 static RECORDS: Manner = Manner::new(OCTETS, FOREVER).compressed();
 static PARTIAL_RECORDS: Manner = Manner::new(OCTETS, DAY).compressed();
+// Our own log (checksum-database A4, A6, B1). A lookup is right for ever; kept longer it would keep clients on old heads.
+static OWN_HEAD: Manner = Manner::new(TEXT, "no-cache");
+static OWN_LOOKUP: Manner = Manner::new(TEXT, "public, max-age=3600").varying_by_reach();
+static OWN_RECORDS: Manner = Manner::new(TEXT, FOREVER).compressed();
+static OWN_PARTIAL_RECORDS: Manner = Manner::new(TEXT, DAY).compressed();
+static CHECKPOINT: Manner = Manner::new(TEXT, "public, max-age=5");
+static PROOF: Manner = Manner::new(TEXT, "public, max-age=3600");
+static PROVENANCE: Manner = Manner::new(TEXT, FOREVER);
 /// A page of the index: it grows at its end, so its next reader wants it anew.
 pub(crate) static INDEX: Manner = Manner::new("application/x-ndjson", "public, max-age=10").compressed();
 
@@ -95,7 +103,7 @@ pub(crate) fn manner_of(object: Object) -> &'static Manner {
     }
 }
 
-/// The manner of an object of a relayed checksum database.
+/// The manner of an object of a checksum database, a relayed one or our own.
 pub(crate) fn manner_of_relayed(object: RelayObject) -> &'static Manner {
     match object {
         RelayObject::Supported => &SUPPORTED,
@@ -105,6 +113,13 @@ pub(crate) fn manner_of_relayed(object: RelayObject) -> &'static Manner {
         RelayObject::PartialTile => &PARTIAL_HASHES,
         RelayObject::FullDataTile => &RECORDS,
         RelayObject::PartialDataTile => &PARTIAL_RECORDS,
+        RelayObject::OwnLatest => &OWN_HEAD,
+        RelayObject::OwnLookup => &OWN_LOOKUP,
+        RelayObject::OwnFullDataTile => &OWN_RECORDS,
+        RelayObject::OwnPartialDataTile => &OWN_PARTIAL_RECORDS,
+        RelayObject::Checkpoint => &CHECKPOINT,
+        RelayObject::Proof => &PROOF,
+        RelayObject::Provenance => &PROVENANCE,
     }
 }
 

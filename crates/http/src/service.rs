@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
-use modkeep_fetch::Fetch;
+use modkeep_fetch::{Fetch, Reach};
 use modkeep_index::{Index, IndexError};
 use modkeep_mirror::{CacheOutcome, Mirror, Object};
 use modkeep_module::Patterns;
 use modkeep_store::Store;
-use modkeep_sumdb::{Relay, RelayError};
+use modkeep_sumdb::{Own, Relay, RelayAnswer, RelayError};
 use modkeep_web::Announcement;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -45,6 +45,8 @@ pub struct Faces {
     pub mirror: Mirror,
     /// The relay of foreign checksum databases; an empty one answers 404 to all.
     pub relay: Relay,
+    /// Our own checksum database, where there is one.
+    pub own: Option<Own>,
     /// The index feed.
     pub index: Index,
     /// Where the front page's numbers come from.
@@ -68,6 +70,7 @@ impl Faces {
         Self {
             mirror: Mirror::new(fetch, modkeep_mirror::Config::default()),
             relay: Relay::new(nobody),
+            own: None,
             index: Index::new(store.clone()),
             store,
             metrics: Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"),
@@ -222,22 +225,40 @@ impl Shared {
         self.teller.tell(asked, &Refused::Door(refusal), kind, began)
     }
 
-    /// An answer from the mirror's memory, in any form that needs no waiting.
+    /// An answer from memory, in any form that needs no waiting.
     fn hot(&self, path: &str, asked: &Asked<'_>, began: Instant) -> Option<Response<Body>> {
-        let answer = self.faces.mirror.hot(path)?;
+        let Some(answer) = self.faces.mirror.hot(path) else { return self.hot_own(path, asked, began) };
         let object = answer.object;
         // What changes with time is computed from the store alone when nothing may be fetched (P-93).
         if asked.no_fetch && !object.is_immutable() {
             return None;
         }
         let cache = cache_of(answer.cache);
-        let mut representation = Representation::from(answer);
+        self.at_once(Representation::from(answer), asked, kind_of(object), cache, began)
+    }
+
+    /// The same of our own log. What it has recorded is the answer whatever may be fetched.
+    fn hot_own(&self, path: &str, asked: &Asked<'_>, began: Instant) -> Option<Response<Body>> {
+        let own = self.faces.own.as_ref()?;
+        let answer = own.hot(own.path_of(path)?)?;
+        self.at_once(Representation::from(answer), asked, Kind::Sumdb, Cache::Hit, began)
+    }
+
+    /// Sends a representation, unless its compressed twin must be made first.
+    fn at_once(
+        &self,
+        mut representation: Representation,
+        asked: &Asked<'_>,
+        kind: Kind,
+        cache: Cache,
+        began: Instant,
+    ) -> Option<Response<Body>> {
         match representation.twin(asked, &self.twins) {
             Twin::None => {}
             Twin::Ready(twin) => representation.twin = Some(twin),
             Twin::ToMake(_) => return None,
         }
-        Some(self.send(representation, asked, kind_of(object), cache, began))
+        Some(self.send(representation, asked, kind, cache, began))
     }
 
     /// Sends a representation, and counts it.
@@ -284,11 +305,11 @@ impl Shared {
                 }
                 Err(failure) => Err(Refused::Failure(failure)),
             },
-            Way::Relay(path, reach) => match self.faces.relay.answer(&path, reach).await {
-                Ok(answer) => Ok((Representation::from(answer), Cache::None)),
-                Err(RelayError::Lookup(failure)) => Err(Refused::Failure(*failure)),
-                Err(error) => Err(Refused::Relay(error)),
+            Way::Relay(path, reach) => match self.faces.own.as_ref().and_then(|own| own.relayed(&path)) {
+                Some(path) => self.of_log(path, reach).await,
+                None => of_database(self.faces.relay.answer(&path, reach).await),
             },
+            Way::Log(path, reach) => self.of_log(&path, reach).await,
             Way::Index { since, limit } => {
                 match self.faces.index.page(since.as_deref(), limit.as_deref()).await {
                     Ok(page) => Ok((page_of_index(page), Cache::None)),
@@ -327,6 +348,14 @@ impl Shared {
         representation
     }
 
+    /// An answer of our own log, to a path below its base URL.
+    async fn of_log(&self, path: &str, reach: Reach) -> Result<(Representation, Cache), Refused> {
+        match &self.faces.own {
+            Some(own) => of_database(own.answer(path, reach).await),
+            None => Err(Refused::Door(door::no_such_page())),
+        }
+    }
+
     async fn page(&self, way: Way, asked: &Asked<'_>, began: Instant) -> Response<Body> {
         match self.pages.answer(way, asked, &self.faces.probes).await {
             Ok(response) => {
@@ -335,6 +364,14 @@ impl Shared {
             }
             Err(refused) => self.teller.tell(asked, &refused, Kind::Web, began),
         }
+    }
+}
+
+fn of_database(answer: Result<RelayAnswer, RelayError>) -> Result<(Representation, Cache), Refused> {
+    match answer {
+        Ok(answer) => Ok((Representation::from(answer), Cache::None)),
+        Err(RelayError::Lookup(failure)) => Err(Refused::Failure(*failure)),
+        Err(error) => Err(Refused::Relay(error)),
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) fn code(failure: &Failure) -> Code {
         Failure::LogDown { .. } => Code::LogDown,
         Failure::LogInconsistent { .. } => Code::LogInconsistent,
         Failure::LogPrivate { .. } => Code::LogPrivate,
+        Failure::LogBusy { .. } => Code::LogBusy,
+        Failure::LogDenied { .. } => Code::LogDenied,
         Failure::Storage { .. } => Code::Storage,
         Failure::Corrupt { .. } => Code::Damaged,
         Failure::Stopping { .. } => Code::Stopping,
@@ -77,15 +79,18 @@ pub(crate) fn status(code: Code) -> StatusCode {
         | Code::TooLarge
         | Code::NoSuchLog
         | Code::NoSuchTile
+        | Code::NoSuchProof
         | Code::NotAModule
         | Code::NoSuchPage => StatusCode::NOT_FOUND,
-        Code::Checksum | Code::LogPrivate | Code::Refused => StatusCode::FORBIDDEN,
+        Code::Checksum | Code::LogPrivate | Code::LogDenied | Code::Refused => StatusCode::FORBIDDEN,
         Code::OriginDown => StatusCode::BAD_GATEWAY,
         Code::StillFetching => StatusCode::GATEWAY_TIMEOUT,
         Code::OriginLimit
         | Code::Busy
         | Code::LogDown
         | Code::LogInconsistent
+        | Code::LogBusy
+        | Code::LogClosed
         | Code::Storage
         | Code::Damaged
         | Code::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -129,6 +134,8 @@ pub(crate) fn keep(failure: &Failure) -> Keep {
         | Failure::LogDown { .. }
         | Failure::LogInconsistent { .. }
         | Failure::LogPrivate { .. }
+        | Failure::LogBusy { .. }
+        | Failure::LogDenied { .. }
         | Failure::Storage { .. }
         | Failure::Corrupt { .. }
         | Failure::Stopping { .. }
@@ -145,9 +152,9 @@ pub(crate) fn keep(failure: &Failure) -> Keep {
 /// `Retry-After` of a failure: when asking again is likely to help (P-75, P-76).
 pub(crate) fn retry_after(failure: &Failure) -> Option<Duration> {
     match failure {
-        Failure::OriginLimit { retry_after, .. } | Failure::Busy { retry_after, .. } => {
-            Some((*retry_after).max(Duration::from_secs(1)))
-        }
+        Failure::OriginLimit { retry_after, .. }
+        | Failure::Busy { retry_after, .. }
+        | Failure::LogBusy { retry_after, .. } => Some((*retry_after).max(Duration::from_secs(1))),
         other => usual_wait(code(other)),
     }
 }
@@ -157,15 +164,15 @@ pub(crate) fn usual_wait(code: Code) -> Option<Duration> {
     let seconds = match code {
         Code::OriginDown => 120,
         Code::StillFetching | Code::Storage | Code::OriginLimit | Code::Busy => 60,
-        Code::LogDown => 10,
-        Code::LogInconsistent => 3600, // an operator must come first
+        Code::LogDown | Code::LogBusy => 10,
+        Code::LogInconsistent | Code::LogClosed => 3600, // an operator must come first
         Code::Damaged | Code::Stopping => 5,
         _ => return None,
     };
     Some(Duration::from_secs(seconds))
 }
 
-/// The code of what the relay of checksum databases refuses.
+/// The code of what the relay of checksum databases refuses, or our own log.
 pub(crate) fn code_of_relay(error: &RelayError) -> Code {
     match error {
         RelayError::UnknownDatabase => Code::NoSuchLog,
@@ -174,6 +181,8 @@ pub(crate) fn code_of_relay(error: &RelayError) -> Code {
         RelayError::NotCached { .. } => Code::NotCached,
         RelayError::Down { .. } => Code::LogDown,
         RelayError::Inconsistent { .. } => Code::LogInconsistent,
+        RelayError::Closed { .. } => Code::LogClosed,
+        RelayError::NoSuchProof { .. } => Code::NoSuchProof,
         RelayError::Lookup(failure) => code(failure),
     }
 }

@@ -33,6 +33,7 @@ fn rig() -> Rig {
         database: None,
         unchecked: Patterns::parse("*").unwrap(),
         private: Patterns::parse("").unwrap(),
+        own: None,
         config: modkeep_fetch::Config::default(),
         observer: unobserved(),
         tracker: TaskTracker::new(),

@@ -204,6 +204,8 @@ pub(crate) struct Fsck {
 pub(crate) enum LogCommand {
     /// Make the key that signs, and print the GOSUMDB line for it
     Keygen(Keygen),
+    /// Have everything recorded that a go.sum names, and compare: the exit status is 7 if a sum differs
+    Import(LogImport),
 }
 
 /// `log keygen`
@@ -215,6 +217,19 @@ pub(crate) struct Keygen {
     /// The file to write the secret key to; an existing one is never overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// The log's address for the GOSUMDB line, where go commands reach it neither at https://NAME nor as their GOPROXY
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+/// `log import`
+#[derive(Args, Debug)]
+pub(crate) struct LogImport {
+    /// go.sum, go.mod or a file of module@version lines; "-" is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
 }
 
 /// `config`

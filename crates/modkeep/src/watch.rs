@@ -1,5 +1,7 @@
 //! What happens in the rooms below, told to people (log lines) and to Prometheus (user-experience.md section 7).
 
+pub(crate) mod log;
+
 use std::sync::Arc;
 
 use modkeep_fetch::{Alarm, Event, Failure, Fetch, Kind, Observer, Verdict};
@@ -19,6 +21,9 @@ use crate::wiring::House;
 /// Upper ends of the fetch histogram, in seconds: from a list in the next rack to a large repository far away.
 const BOUNDS_S: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
 
+/// Upper ends of the append histogram, in seconds: from a lone append on a good disk to a batch behind a long queue.
+const APPEND_BOUNDS_S: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0, 10.0];
+
 /// Labels are words from closed sets, so that no request can add a series (K10).
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Fetched {
@@ -36,6 +41,12 @@ struct Result_ {
     result: &'static str,
 }
 
+/// There is one log to a process.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OfLog {
+    log: String,
+}
+
 #[derive(Debug)]
 struct Counters {
     fetches: Family<Fetched, Counter>,
@@ -45,6 +56,7 @@ struct Counters {
     avoided: Family<Why, Counter>,
     verified: Family<Result_, Counter>,
     alarms: Family<Why, Counter>,
+    appends: Family<OfLog, Histogram, fn() -> Histogram>,
 }
 
 /// An observer that counts and logs. New modules get a line each; requests do not.
@@ -57,6 +69,7 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
         avoided: Family::default(),
         verified: Family::default(),
         alarms: Family::default(),
+        appends: Family::new_with_constructor(|| Histogram::new(APPEND_BOUNDS_S)),
     });
     metrics.register(|registry| {
         let c = &counters;
@@ -70,6 +83,11 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
             c.avoided.clone(),
         );
         registry.register("verify", "How go.mod files and zips were judged", c.verified.clone());
+        registry.register(
+            "log_append_duration_seconds",
+            "From a record's offer to the published head that covers it",
+            c.appends.clone(),
+        );
         registry.register("alarms", "What an operator should see at once", c.alarms.clone());
     });
     Arc::new(move |event| {
@@ -111,6 +129,10 @@ impl Counters {
                 };
                 self.verified.get_or_create(&Result_ { result }).inc();
             }
+            Event::Recorded { log, took, .. } => {
+                let of = OfLog { log: (*log).to_owned() };
+                self.appends.get_or_create(&of).observe(took.as_secs_f64());
+            }
             Event::Alarm { alarm, .. } => {
                 self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc();
             }
@@ -132,6 +154,9 @@ fn log(event: &Event<'_>) {
         }
         Event::Failed { kind, failure, took } => {
             tracing::warn!(event = "fetch_failed", kind = kind.word(), ms = took.as_millis(), "{failure}");
+        }
+        Event::Recorded { subject, id, source, was_known: false, .. } => {
+            tracing::debug!(event = "log", record = id, source, "{subject}");
         }
         Event::Alarm { subject, alarm, detail } => {
             tracing::error!(event = "checksum_conflict", alarm = name(*alarm), %subject, "{detail}");
@@ -161,6 +186,9 @@ fn name(alarm: Alarm) -> &'static str {
         Alarm::GoModDiffers => "go_mod_differs",
         Alarm::LogInconsistent => "log_inconsistent",
         Alarm::StoreDamaged => "store_damaged",
+        Alarm::MirrorMismatch => "mirror_mismatch",
+        Alarm::AuthorityConflict => "authority_conflict",
+        Alarm::RecordConflict => "record_conflict",
     }
 }
 
@@ -201,6 +229,11 @@ impl Collector for Gauges {
                 "upstream_log_inconsistent",
                 "The checksum database contradicted itself and is not asked",
                 inconsistent,
+            ),
+            (
+                "upstream_log_verified_size",
+                "Size of the newest head of the checksum database that was verified",
+                self.database.as_ref().map_or(0, Database::verified_size),
             ),
             ("store_free_bytes", "Room on the disk of the store", free),
             ("fetch_in_flight", "Questions being worked on", in_flight),

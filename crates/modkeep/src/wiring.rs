@@ -1,7 +1,9 @@
 //! The house, built bottom-up from the configuration.
 
+mod log;
 mod origin;
 
+pub(crate) use log::Door;
 pub(crate) use origin::announced;
 
 use std::path::PathBuf;
@@ -34,17 +36,39 @@ pub(crate) struct House {
     pub(crate) fetch: Fetch,
     pub(crate) origin: Origin,
     pub(crate) private: Patterns,
+    /// Our own checksum database, as far as this process keeps it.
+    pub(crate) log: Door,
     tracker: TaskTracker,
     cancel: CancellationToken,
 }
 
 impl House {
-    /// Opens the store as its only writer and connects the rooms. Must be called within a runtime.
+    /// Opens the store as its only writer and connects the rooms; the log stays as it is. Must be called within a runtime.
     pub(crate) fn build(
         effective: &Effective,
         sources: &Sources,
         observer: Observer,
     ) -> Result<Self, Failed> {
+        Self::connect(effective, sources, observer, None)
+    }
+
+    /// The same, and keeps the log where the configuration enables one.
+    pub(crate) fn build_with_log(
+        effective: &Effective,
+        sources: &Sources,
+        observer: Observer,
+        told: modkeep_log::Observer,
+    ) -> Result<Self, Failed> {
+        Self::connect(effective, sources, observer, Some(told))
+    }
+
+    fn connect(
+        effective: &Effective,
+        sources: &Sources,
+        observer: Observer,
+        told: Option<modkeep_log::Observer>,
+    ) -> Result<Self, Failed> {
+        let plan = log::plan(effective)?;
         let gosumdb = gosumdb(effective)?;
         let (private, unchecked) = (private(effective)?, unchecked(effective, &gosumdb)?);
         let egress = egress(effective, sources, &[])?;
@@ -59,19 +83,21 @@ impl House {
         });
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let (log, own) = log::open(plan.zip(told), &store);
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
             chain: sources.chain(&egress, patience, &origin),
             database: Some(database.clone()),
             unchecked,
             private: private.clone(),
+            own,
             config: fetch_config(effective),
             observer,
             tracker: tracker.clone(),
             cancel: cancel.clone(),
         });
         let database = matches!(gosumdb, GoSumDb::On { .. }).then_some(database);
-        Ok(Self { store, database, fetch, origin, private, tracker, cancel })
+        Ok(Self { store, database, fetch, origin, private, log, tracker, cancel })
     }
 
     /// The relay of the checksum database that we check against ourselves.
@@ -101,11 +127,15 @@ impl House {
         self.cancel.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+        if let Door::Open(log) = &self.log {
+            log.close().await;
+        }
     }
 }
 
 /// Whether the configuration fits together and the world, without building anything.
 pub(crate) fn check(effective: &Effective) -> Result<(), Failed> {
+    log::plan(effective)?;
     let sources = Sources::of(effective)?;
     private(effective)?;
     unchecked(effective, &gosumdb(effective)?)?;

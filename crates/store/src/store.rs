@@ -355,6 +355,27 @@ impl Store {
         blocking(move || inner.watched(inner.ledger.settle_log_pending(&ids))).await
     }
 
+    /// Puts a stored file aside, whose bytes are what was recorded and are not to be served: a checksum database has
+    /// other sums (C7). From then on it is [`Error::Corrupt`] to whoever opens it. One that is aside already, or was never
+    /// stored, stays as it is.
+    pub async fn put_aside(
+        &self,
+        repository: &Repository,
+        version: &ModuleVersion,
+        kind: FileKind,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let (inner, repository, version) = (self.0.clone(), repository.clone(), version.clone());
+        let reason = reason.to_owned();
+        blocking(move || match inner.ledger.version(&repository, &version)? {
+            Some(record) if record.has(kind) => {
+                inner.put_aside_alone(&repository, &version, record.id, kind, &reason)
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
     /// Keeps a piece of evidence; the same piece again only counts.
     pub async fn keep_evidence(&self, evidence: Evidence) -> Result<(), Error> {
         let inner = self.0.clone();

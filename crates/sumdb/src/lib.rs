@@ -1,12 +1,15 @@
-//! The checksum database face: the relay of foreign databases under `/sumdb/NAME/`.
+//! The checksum database face: our own log, and the relay of foreign databases under `/sumdb/NAME/`.
 //!
-//! Only configured names are relayed, never an open relay (I21). Everything is verified before it is kept,
+//! [`Own`] serves what our log has recorded, and has recorded what it is asked for first.
+//!
+//! [`Relay`]: only configured names are relayed, never an open relay (I21). Everything is verified before it is kept,
 //! so the relay protects clients that verify too little, and complete tiles and records are served from the
 //! store when the database is away (P-101). Private names are never forwarded (P-105).
 //!
 //! One question is asked of a database once, however many clients wait for the answer, and a database's "no"
 //! is remembered for a minute (I03, I04).
 
+mod own;
 mod request;
 
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use own::Own;
 use request::{Ask, split};
 
 /// How many questions are worked on at once, and how many failures are remembered.
@@ -103,6 +107,20 @@ pub enum RelayObject {
     FullDataTile,
     /// A partial tile of records.
     PartialDataTile,
+    /// The newest head of our own log: new at every moment.
+    OwnLatest,
+    /// A lookup in our own log: right for ever, and yet to be asked again for a newer head.
+    OwnLookup,
+    /// A full tile of records of our own log.
+    OwnFullDataTile,
+    /// A partial tile of records of our own log.
+    OwnPartialDataTile,
+    /// The newest checkpoint of our own log.
+    Checkpoint,
+    /// A proof that our own log has a version.
+    Proof,
+    /// What an imported record of our own log was taken from: for ever.
+    Provenance,
 }
 
 impl RelayObject {
@@ -160,6 +178,20 @@ pub enum RelayError {
         log: Arc<str>,
         /// The size we had verified.
         size: u64,
+    },
+    /// Our own log cannot be served, as it was found when the program started: 503.
+    #[error("{log}: {reason}")]
+    Closed {
+        /// Its name.
+        log: Arc<str>,
+        /// Why, for the log.
+        reason: Arc<str>,
+    },
+    /// The record has nothing of the kind: no other database's proof came with it. 404.
+    #[error("{what}")]
+    NoSuchProof {
+        /// What is missing, of which version.
+        what: Box<str>,
     },
     /// A lookup failed: the failure names the version.
     #[error(transparent)]

@@ -42,6 +42,51 @@ impl Ask {
     }
 }
 
+/// One question to our own database.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum AskOwn {
+    /// What a relayed database is asked too.
+    Plain(Ask),
+    /// Records in the framing of tlog-tiles (B1).
+    Bundle(Tile),
+    /// The newest head under the log's own origin line, with cosignatures (B1).
+    Checkpoint,
+    /// That a version is in the log, for whoever is offline (B5).
+    Proof(ModuleVersion),
+    /// What an imported record was taken from (C7).
+    Provenance(ModuleVersion),
+}
+
+impl AskOwn {
+    /// Reads what follows our base URL.
+    pub(crate) fn parse(text: &str) -> Result<Self, RelayError> {
+        let malformed = |reason| RelayError::Malformed { reason };
+        if let Some(version) = text.strip_prefix("proof/") {
+            return lookup(version).map(Self::Proof).map_err(malformed);
+        }
+        if let Some(version) = text.strip_prefix("provenance/") {
+            return lookup(version).map(Self::Provenance).map_err(malformed);
+        }
+        if text == "checkpoint" {
+            return Ok(Self::Checkpoint);
+        }
+        // The two grammars of tile paths are disjoint (B1), so the alias is tried only where the other one fails.
+        match Ask::parse(text) {
+            Err(RelayError::Malformed { reason }) => match Tile::parse_alias(text) {
+                Ok(tile) if tile.is_data() => Ok(Self::Bundle(tile)),
+                Ok(tile) => Ok(Self::Plain(Ask::Tile(tile))),
+                Err(TilePathError::NoSuchTile) => Err(no_tree_has_it()),
+                Err(TilePathError::Malformed) => Err(malformed(reason)),
+            },
+            other => other.map(Self::Plain),
+        }
+    }
+}
+
+fn no_tree_has_it() -> RelayError {
+    RelayError::NoSuchTile { reason: "no tree has this tile" }
+}
+
 /// Reads `EM@EV` (A6): both escaped, the version canonical and fitting the path.
 fn lookup(text: &str) -> Result<ModuleVersion, &'static str> {
     let (path, version) = text.split_once('@').ok_or("a lookup names module@version")?;
@@ -59,7 +104,7 @@ fn tile(text: &str) -> Result<Tile, RelayError> {
         Ok(tile) if tile.height() == HEIGHT => Ok(tile),
         Ok(_) => Err(RelayError::NoSuchTile { reason: "only tiles of height 8 are served" }),
         Err(TilePathError::Malformed) => Err(RelayError::Malformed { reason: "not a tile path" }),
-        Err(TilePathError::NoSuchTile) => Err(RelayError::NoSuchTile { reason: "no tree has this tile" }),
+        Err(TilePathError::NoSuchTile) => Err(no_tree_has_it()),
     }
 }
 

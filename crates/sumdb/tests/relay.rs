@@ -56,6 +56,7 @@ impl Rig {
             RelayError::UnknownDatabase | RelayError::NoSuchTile { .. } | RelayError::NotCached { .. } => 404,
             RelayError::Malformed { .. } => 400,
             RelayError::Down { .. } | RelayError::Inconsistent { .. } => 503,
+            RelayError::Closed { .. } | RelayError::NoSuchProof { .. } => panic!("{path}: no log of our own"),
             RelayError::Lookup(failure) => match *failure {
                 Failure::NotCached { .. } | Failure::Unlisted { .. } => 404,
                 Failure::LogPrivate { .. } => 403,

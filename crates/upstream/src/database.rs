@@ -5,6 +5,7 @@
 //! is saved with compare-and-set and only ever replaced by one proven to continue it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -157,6 +158,8 @@ struct Inner {
     store: Store,
     /// The size at which a second history was shown.
     stopped: Mutex<Option<u64>>,
+    /// The size of the newest head that was verified, as far as this process has looked.
+    verified: AtomicU64,
     /// When the head was last confirmed.
     confirmed: Mutex<Option<Instant>>,
     /// Held while the head is read, merged and saved.
@@ -186,6 +189,7 @@ impl Database {
             foreign,
             store,
             stopped: Mutex::default(),
+            verified: AtomicU64::new(0),
             confirmed: Mutex::default(),
             head: tokio::sync::Mutex::default(),
             key: config.key,
@@ -203,14 +207,22 @@ impl Database {
         &self.0.key
     }
 
-    /// The newest head that was verified, if any, and its size (`upstream_log_verified_size`).
+    /// The newest head that was verified, if any.
     pub async fn verified_head(&self) -> Result<Option<SignedHead>, DatabaseError> {
         match self.0.foreign.head().await.map_err(DatabaseError::Store)? {
             None => Ok(None),
-            Some(note) => SignedHead::open(&note, &self.0.key)
-                .map(Some)
-                .map_err(|error| self.unverifiable(format!("the saved head: {error}"))),
+            Some(note) => {
+                let head = SignedHead::open(&note, &self.0.key)
+                    .map_err(|error| self.unverifiable(format!("the saved head: {error}")))?;
+                self.0.verified.store(head.size().get(), Relaxed);
+                Ok(Some(head))
+            }
         }
+    }
+
+    /// The size of the newest verified head, 0 until this process has looked: the gauge `upstream_log_verified_size`.
+    pub fn verified_size(&self) -> u64 {
+        self.0.verified.load(Relaxed)
     }
 
     /// The size at which a second history was shown, while the database is stopped for it.

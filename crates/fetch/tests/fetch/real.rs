@@ -44,6 +44,7 @@ async fn every_real_version_is_proven_by_the_real_database() {
         store: store.clone(),
         unchecked: Patterns::parse("").unwrap(),
         private: Patterns::parse("").unwrap(),
+        own: None,
         config: Config::default(),
         observer: unobserved(),
         tracker: TaskTracker::new(),

@@ -83,6 +83,7 @@ pub(crate) fn build(world: &ModuleWorld, plan: Plan) -> Rig {
         database,
         unchecked: Patterns::parse(plan.unchecked).unwrap(),
         private: Patterns::parse(plan.private).unwrap(),
+        own: None,
         config: plan.config,
         observer: Arc::new(move |event| {
             if let Event::Alarm { alarm, .. } = event {

@@ -45,6 +45,7 @@ impl House {
             database: None,
             unchecked: Patterns::lenient("*"),
             private: Patterns::lenient(""),
+            own: None,
             config: modkeep_fetch::Config::default(),
             observer: modkeep_fetch::unobserved(),
             tracker: TaskTracker::new(),

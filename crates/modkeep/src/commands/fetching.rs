@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use modkeep_egress::{Encoding, Limits, Request};
+use modkeep_egress::{Egress, Encoding, Limits, Request};
 use modkeep_fetch::{Failure, Fetch, Reach};
 use modkeep_module::goproxy::{self, Ask};
 use modkeep_module::{H1, Info, ModulePath, ModuleVersion, VersionOrQuery};
@@ -76,7 +76,7 @@ impl Wish {
 #[derive(Clone)]
 enum Via {
     Here { fetch: Fetch, store: Store },
-    Server { egress: modkeep_egress::Egress, base: Url },
+    Server { egress: Egress, base: Url },
 }
 
 /// Grants wishes, says how each went, and sums up.
@@ -89,9 +89,7 @@ pub(super) fn run(
     super::runtime()?.block_on(async {
         let sources = Sources::of(effective)?;
         if let Some(server) = &how.server {
-            let base = Url::parse(server)
-                .map_err(|error| Failed::new(Exit::Usage, format!("--server {server}: {error}")))?;
-            let egress = crate::wiring::egress(effective, &sources, std::slice::from_ref(&base))?;
+            let (egress, base) = server_of(server, effective, &sources)?;
             return Ok(grant_all(wishes, how.jobs, Via::Server { egress, base }, output).await);
         }
         let house = House::build(effective, &sources, modkeep_fetch::unobserved())?;
@@ -100,6 +98,18 @@ pub(super) fn run(
         house.close().await;
         Ok(exit)
     })
+}
+
+/// A running modkeep, and the way to it.
+pub(super) fn server_of(
+    server: &str,
+    effective: &Effective,
+    sources: &Sources,
+) -> Result<(Egress, Url), Failed> {
+    let base = Url::parse(server)
+        .map_err(|error| Failed::new(Exit::Usage, format!("--server {server}: {error}")))?;
+    let egress = crate::wiring::egress(effective, sources, std::slice::from_ref(&base))?;
+    Ok((egress, base))
 }
 
 async fn grant_all(wishes: Vec<Wish>, jobs: u16, via: Via, output: &Output) -> Exit {
@@ -221,28 +231,10 @@ impl Via {
     }
 
     /// Asks a running modkeep; it fetches, verifies and keeps. At most `keep` bytes of the body are returned.
-    async fn ask_server(&self, path: &ModulePath, ask: Ask, keep: u64) -> Result<Vec<u8>, Failed> {
+    async fn ask_server(&self, path: &ModulePath, about: Ask, keep: u64) -> Result<Vec<u8>, Failed> {
         let Self::Server { egress, base } = self else { return Ok(Vec::new()) };
-        let away = |error: &dyn std::fmt::Display| Failed::new(Exit::Origin, error.to_string());
-        let request = goproxy::Request { path: path.clone(), ask };
-        let url = format!("{}/{}", base.as_str().trim_end_matches('/'), request.to_path());
-        let url = Url::parse(&url).map_err(|error| away(&error))?;
-        let limits = Limits { bytes_max: 600 << 20, ..Limits::default() };
-        let asked = Request { encoding: Encoding::Plain, limits, ..Request::named(url) };
-        let mut response = egress.get(asked).await.map_err(|error| away(&error))?;
-        let code = response
-            .headers
-            .get("x-modkeep-code")
-            .and_then(|code| code.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let keep = if response.status == 200 { keep } else { REFUSAL_MAX };
-        let mut body = Vec::new();
-        while let Some(chunk) = response.body.chunk().await.map_err(|error| away(&error))? {
-            let room = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(body.len());
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        if response.status == 200 { Ok(body) } else { Err(of_server(response.status, &code, &body)) }
+        let request = goproxy::Request { path: path.clone(), ask: about };
+        ask(egress, base, &request.to_path(), keep).await
     }
 
     /// Holds what is kept against the sums that the wisher brought.
@@ -266,6 +258,25 @@ impl Via {
     }
 }
 
+/// Asks a running modkeep for a path below its base URL. At most `keep` bytes of the body are returned.
+pub(super) async fn ask(egress: &Egress, base: &Url, path: &str, keep: u64) -> Result<Vec<u8>, Failed> {
+    let away = |error: &dyn std::fmt::Display| Failed::new(Exit::Origin, error.to_string());
+    let url = format!("{}/{path}", base.as_str().trim_end_matches('/'));
+    let url = Url::parse(&url).map_err(|error| away(&error))?;
+    let limits = Limits { bytes_max: 600 << 20, ..Limits::default() };
+    let asked = Request { encoding: Encoding::Plain, limits, ..Request::named(url) };
+    let mut response = egress.get(asked).await.map_err(|error| away(&error))?;
+    let code = response.headers.get("x-modkeep-code").and_then(|code| code.to_str().ok());
+    let code = code.unwrap_or_default().to_owned();
+    let keep = if response.status == 200 { keep } else { REFUSAL_MAX };
+    let mut body = Vec::new();
+    while let Some(chunk) = response.body.chunk().await.map_err(|error| away(&error))? {
+        let room = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(body.len());
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    if response.status == 200 { Ok(body) } else { Err(of_server(response.status, &code, &body)) }
+}
+
 fn fitting(path: &ModulePath, version: modkeep_module::Version) -> Result<ModuleVersion, Failed> {
     ModuleVersion::new(path.clone(), version).map_err(|error| Failed::new(Exit::Failed, error.to_string()))
 }
@@ -283,7 +294,7 @@ pub(super) fn of_fetch(failure: &Failure) -> Failed {
         Failure::Checksum { .. } | Failure::LogInconsistent { .. } | Failure::Corrupt { .. } => {
             Exit::Integrity
         }
-        Failure::LogPrivate { .. } => Exit::Policy,
+        Failure::LogPrivate { .. } | Failure::LogDenied { .. } => Exit::Policy,
         Failure::Storage { .. } => Exit::Store,
         Failure::Stopping { .. } => Exit::Interrupted,
         Failure::Internal { .. } => Exit::Failed,

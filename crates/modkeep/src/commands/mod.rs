@@ -49,6 +49,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Show(show) => show::run(show, &effective, output),
         Command::Fsck(fsck) => fsck::run(fsck, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
+        Command::Log(LogCommand::Import(import)) => log::import(import, &effective, output),
         Command::Completion { .. } | Command::Version | Command::Log(LogCommand::Keygen(_)) => Ok(Exit::Done),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn run(prefetch: &Prefetch, effective: &Effective, output: &Output) -
 }
 
 /// Reads a file by its kind: `go.sum` and `go.mod` by their name's ending, anything else as a list.
-fn named_in(file: &Path) -> Result<Vec<Wish>, Failed> {
+pub(super) fn named_in(file: &Path) -> Result<Vec<Wish>, Failed> {
     let wrong = |reason: String| Failed::new(Exit::Failed, format!("{}: {reason}", file.display()));
     let mut bytes = Vec::new();
     let read = |from: &mut dyn Read, into: &mut Vec<u8>| from.take(FILE_MAX + 1).read_to_end(into);

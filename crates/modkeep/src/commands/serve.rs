@@ -8,6 +8,7 @@ use std::time::Instant;
 use modkeep_http::serve::{Limits, Running, Tls};
 use modkeep_http::{Admin, Faces, Health, Metrics, Probes, Server, Service};
 use modkeep_index::Index;
+use modkeep_log::State;
 use modkeep_mirror::Mirror;
 use modkeep_sumdb::Relay;
 use modkeep_upstream::Database;
@@ -18,7 +19,7 @@ use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::watch;
-use crate::wiring::{House, Sources, announced};
+use crate::wiring::{Door, House, Sources, announced};
 
 pub(super) fn run(
     serve: &Serve,
@@ -39,7 +40,11 @@ pub(super) fn run(
         let metrics =
             Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
         let (observer, heard) = crate::origins::ears(watch::observer(&metrics));
-        let house = House::build(effective, &sources, observer)?;
+        let house = if serve.check {
+            House::build(effective, &sources, observer)?
+        } else {
+            House::build_with_log(effective, &sources, observer, watch::log::observer(&metrics))?
+        };
         if serve.check {
             house.close().await;
             output.result(|| "ready to serve".to_owned(), || serde_json::json!({ "ok": true }));
@@ -47,6 +52,7 @@ pub(super) fn run(
         }
         let (doors, mirror) = open(effective, &house, &metrics).await?;
         crate::origins::watch(effective, &sources, &house, mirror, heard);
+        keep_log(&house);
         announce(effective, &house, &doors, output, started);
         stop_asked().await;
         tracing::info!(
@@ -58,6 +64,14 @@ pub(super) fn run(
         house.close().await;
         Ok(Exit::Done)
     })
+}
+
+/// Has recorded what is stored, from now on and from before. A log that does not sign takes nothing until the next start.
+fn keep_log(house: &House) {
+    if house.log.log().is_some_and(|log| log.state() != State::Reading) {
+        let fetch = house.fetch.clone();
+        house.keep(async move { fetch.keep_drained().await });
+    }
 }
 
 /// As many open files as we are allowed: each connection is one, and so is each large file on its way.
@@ -121,9 +135,11 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
         let mirror = mirror.clone();
         move || mirror.hot_bytes()
     });
+    watch::log::gauges(metrics, &house.log, &house.fetch);
     let faces = Faces {
         mirror: mirror.clone(),
         relay,
+        own: house.log.face(&house.fetch),
         index: Index::new(house.store.clone()).without(house.private.clone()),
         store: house.store.clone(),
         metrics: metrics.clone(),
@@ -162,12 +178,28 @@ fn probes(house: &House) -> Probes {
         Ok(()) => Health::Well("takes new modules".to_owned()),
         Err(error) => Health::Degraded(error.to_string()),
     });
+    let door = house.log.clone();
+    let probes = if matches!(door, Door::Off) { probes } else { probes.with("log", move || health(&door)) };
     probes.with("checksum database", move || match databases.iter().find_map(Database::is_stopped) {
         None => Health::Well("trusted".to_owned()),
         Some(size) => {
             Health::Degraded(format!("stopped: it showed a tree that does not extend the one of size {size}"))
         }
     })
+}
+
+/// What `/readyz` hears of our own log.
+fn health(door: &Door) -> Health {
+    match door {
+        Door::Off => Health::Well("none is kept".to_owned()),
+        Door::Closed { reason, .. } => Health::Degraded(format!("not served: {reason}")),
+        Door::Open(log) => match log.state() {
+            State::Running => Health::Well(format!("{} records", log.latest().size)),
+            State::Reading => Health::Degraded("read only: nothing is signed".to_owned()),
+            State::Paused { reason } | State::Stopped { reason, .. } => Health::Degraded(reason.to_string()),
+            _ => Health::Degraded("closed".to_owned()),
+        },
+    }
 }
 
 fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http::Config {
@@ -249,6 +281,12 @@ fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output
     let upstream = crate::config::mask_credentials(&effective.config.origin.upstream);
     output.notice(&format!("store     {store}"));
     output.notice(&format!("upstream  {upstream}, checked against {checked}"));
+    if let Some(log) = house.log.log() {
+        let key = log.keys().first().map(ToString::to_string).unwrap_or_default();
+        let (name, size, base) = (log.name(), log.latest().size, &doors.base);
+        output
+            .notice(&format!("log       {name}, {size} records      go env -w GOSUMDB=\"{key} {base}/log\""));
+    }
     if let Some(admin) = doors.admin_address {
         output.notice(&format!("admin     http://{admin}/metrics"));
     }

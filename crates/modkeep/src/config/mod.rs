@@ -79,7 +79,6 @@ pub(crate) struct Verify {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the wiring of the log, which reads it, is on its way")]
 pub(crate) struct Log {
     pub(crate) enabled: bool,
     pub(crate) name: String,
