@@ -520,7 +520,9 @@ impl Content {
     fn sync(&mut self, upto: usize) {
         let (covered, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.since).into_iter().partition(|(number, ..)| *number < upto);
-        covered.iter().for_each(|(_, offset, bytes)| put(&mut self.synced, *offset, bytes));
+        for (_, offset, bytes) in &covered {
+            put(&mut self.synced, *offset, bytes);
+        }
         self.since = later;
     }
 }

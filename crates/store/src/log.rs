@@ -37,12 +37,14 @@ pub struct LogTuning {
     /// After how many records its durable mark moves on: the most that a start after a crash has to file again, but for
     /// those that come while the index is being synced.
     pub mark_every: u64,
+    /// Whether appends wait for that sync, so that everything happens in one order. Else it is a thread's.
+    pub mark_in_line: bool,
 }
 
 impl Default for LogTuning {
     /// 64 files, so that one grows in milliseconds at 10^7 records; 32,768 records, filed again in about 0.1 s.
     fn default() -> Self {
-        Self { key_shards: 64, mark_every: 32_768 }
+        Self { key_shards: 64, mark_every: 32_768, mark_in_line: false }
     }
 }
 

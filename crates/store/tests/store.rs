@@ -306,18 +306,18 @@ fn a_newer_format_is_refused_untouched() {
     let ledger = folder.path().join("ledger.sqlite");
     let connection = rusqlite::Connection::open(&ledger).unwrap();
     connection
-        .execute_batch("UPDATE meta SET value = '3' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
+        .execute_batch("UPDATE meta SET value = '4' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
         .unwrap();
     drop(connection);
     let before = std::fs::read(&ledger).unwrap();
     let outcome = Store::open(config(folder.path()), Arc::new(SystemClock));
-    assert!(matches!(outcome, Err(Error::NewerFormat { found: 3, known: 2 })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::NewerFormat { found: 4, known: 3 })), "{outcome:?}");
     assert!(matches!(Store::open_read_only(config(folder.path())), Err(Error::NewerFormat { .. })));
     assert_eq!(std::fs::read(&ledger).unwrap(), before);
 }
 
 #[tokio::test]
-async fn format_1_becomes_format_2_and_keeps_everything() {
+async fn format_1_becomes_the_present_one_and_keeps_everything() {
     let folder = new_folder();
     let which = version("example.com/old", "v1.0.0");
     let store = open(folder.path());
@@ -326,7 +326,9 @@ async fn format_1_becomes_format_2_and_keeps_everything() {
     drop(store);
     let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
     connection
-        .execute_batch("DROP TABLE origins; UPDATE meta SET value = '1' WHERE key = 'format';")
+        .execute_batch(
+            "DROP TABLE origins; DROP TABLE log_pending; UPDATE meta SET value = '1' WHERE key = 'format';",
+        )
         .unwrap();
     drop(connection);
 
@@ -340,6 +342,35 @@ async fn format_1_becomes_format_2_and_keeps_everything() {
     store.note_origins(vec![check(&which, OriginState::TagGone)]).await.unwrap();
     drop(store);
     assert_eq!(open(folder.path()).broken(&which), Some(OriginState::TagGone));
+}
+
+#[tokio::test]
+async fn format_3_tells_the_log_of_what_was_there() {
+    let folder = new_folder();
+    let [whole, half, later] =
+        ["v1.0.0", "v1.1.0", "v1.2.0"].map(|number| version("example.com/old", number));
+    let store = open(folder.path());
+    store.commit(&Repository::main(), &whole, parts(&store, &whole)).await.unwrap();
+    store.commit(&Repository::main(), &half, small_parts(&half)).await.unwrap();
+    drop(store);
+    let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+    connection
+        .execute_batch("DROP TABLE log_pending; UPDATE meta SET value = '2' WHERE key = 'format';")
+        .unwrap();
+    drop(connection);
+    let reader = Store::open_read_only(config(folder.path())).unwrap();
+    let report =
+        modkeep_store::fsck::run(&reader, modkeep_store::fsck::Options::default(), &mut |_| {}).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    drop(reader);
+
+    let store = open(folder.path());
+    store.commit(&Repository::main(), &later, parts(&store, &later)).await.unwrap();
+    let pending = store.log_pending(0, 10).await.unwrap();
+    let versions: Vec<_> = pending.iter().map(|(_, one)| one.module_version().unwrap()).collect();
+    assert_eq!(versions, [whole, later]);
+    store.settle_log_pending(pending.iter().map(|(_, one)| one.id).collect()).await.unwrap();
+    assert!(store.log_pending(0, 10).await.unwrap().is_empty());
 }
 
 fn check(version: &ModuleVersion, state: OriginState) -> OriginCheck {

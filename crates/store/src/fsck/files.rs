@@ -50,8 +50,8 @@ impl Check<'_> {
             let is_folder = entry.kind == EntryKind::Directory;
             match entry.name.as_str() {
                 "repos" | "sumdb" | SCRATCH | QUARANTINE | EVIDENCE if is_folder => self.tree(&entry.name)?,
-                LOG if is_folder => {}  // the room of the log judges its own matter
-                WORK if is_folder => {} // derived data: no promise to check
+                // Derived data: no promise to check. The log: the room of the log judges its own matter.
+                WORK | LOG if is_folder => {}
                 LEDGER | LOCK | RECHECK => self.permissions(&entry.name),
                 name if name.strip_prefix(LEDGER).is_some_and(|rest| matches!(rest, "-wal" | "-shm")) => {}
                 name => self.find("D2", Severity::Warning, name, "nothing of ours"),

@@ -76,8 +76,7 @@ impl Keys {
     }
 
     fn seed(&self) -> u64 {
-        let [.., a, b, c, d, e, f, g, h] = self.salt;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.salt.last_chunk().map_or(0, |last| u64::from_le_bytes(*last))
     }
 
     fn count(&self) -> u32 {

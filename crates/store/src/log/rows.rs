@@ -141,13 +141,16 @@ pub(super) fn record(connection: &Connection, id: u64) -> Result<Option<LogRecor
     one(connection, &sql, params![signed(id)], record_at)
 }
 
+/// The `h1` of a zip and of its go.mod.
+pub(super) type Sums = ([u8; 32], [u8; 32]);
+
 /// The sums of a record, if it is the one of this module version.
 pub(super) fn sums_if(
     connection: &Connection,
     id: u64,
     module: &str,
     version: &str,
-) -> Result<Option<([u8; 32], [u8; 32])>, Error> {
+) -> Result<Option<Sums>, Error> {
     let sql = "SELECT zip_h1, mod_h1 FROM log_record WHERE id = ?1 AND module = ?2 AND version = ?3";
     let arguments = params![signed(id), module, version];
     one(connection, sql, arguments, |row| Ok((get(row, 0)?, get(row, 1)?)))

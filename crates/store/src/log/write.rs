@@ -59,7 +59,7 @@ impl LogWriter {
         let epoch = transaction(inner, &connection, rows::take_epoch)?;
         let state = rows::state(&connection)?;
         let mark = file_the_rest(inner, &connection, epoch, state.sequenced.get())?;
-        let marker = Marker::start(inner.keys.clone(), mark)?;
+        let marker = Marker::start(inner.keys.clone(), mark, inner.tuning.mark_in_line)?;
         let unaligned = rows::unaligned(&connection)?.into();
         Ok(Self {
             connection,
@@ -169,7 +169,7 @@ impl LogWriter {
         }
         keys.set_filed(self.sequenced);
         if self.sequenced - self.marker.mark() >= self.store.0.tuning.mark_every {
-            self.marker.advance(self.sequenced);
+            self.marker.advance(self.sequenced)?;
         }
         Ok(())
     }

@@ -62,8 +62,8 @@ impl Block {
         block
     }
 
-    pub(super) fn read(bytes: [u8; BLOCK_BYTES], place: Place) -> Result<Self, Damaged> {
-        let block = Self(bytes);
+    pub(super) fn read(bytes: &[u8; BLOCK_BYTES], place: Place) -> Result<Self, Damaged> {
+        let block = Self(*bytes);
         let is_whole = block.0[..8] == block.sum(place).to_le_bytes() && block.count() <= SLOTS;
         if is_whole { Ok(block) } else { Err(Damaged) }
     }
@@ -141,7 +141,7 @@ mod tests {
             assert!(block.add(Digest([5; 10]), id, PLACE), "again");
         }
         assert!(block.is_full() && !block.add(Digest([5; 10]), 31, PLACE));
-        let read = Block::read(*block.bytes(), PLACE).unwrap();
+        let read = Block::read(block.bytes(), PLACE).unwrap();
         assert!(read.entries().map(|(_, id)| id).eq(0..31));
     }
 
@@ -152,7 +152,7 @@ mod tests {
         for bit in 0..BLOCK_BYTES * 8 {
             let mut bytes = *block.bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Block::read(bytes, PLACE).is_err(), "bit {bit}");
+            assert!(Block::read(&bytes, PLACE).is_err(), "bit {bit}");
         }
         let elsewhere = [
             Place { seed: 8, ..PLACE },
@@ -161,8 +161,8 @@ mod tests {
             Place { index: 1, ..PLACE },
         ];
         for place in elsewhere {
-            assert!(Block::read(*block.bytes(), place).is_err(), "{place:?}");
+            assert!(Block::read(block.bytes(), place).is_err(), "{place:?}");
         }
-        assert!(Block::read([0; BLOCK_BYTES], PLACE).is_err(), "zeros");
+        assert!(Block::read(&[0; BLOCK_BYTES], PLACE).is_err(), "zeros");
     }
 }

@@ -11,9 +11,15 @@ use crate::log::keys::Keys;
 /// Owned by the writer, and joined with it.
 #[derive(Debug)]
 pub(in crate::log) struct Marker {
-    jobs: Option<SyncSender<u64>>,
-    thread: Option<JoinHandle<()>>,
+    keys: Arc<Keys>,
     shared: Arc<Shared>,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    jobs: SyncSender<u64>,
+    handle: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -24,24 +30,10 @@ struct Shared {
 }
 
 impl Marker {
-    pub(in crate::log) fn start(keys: Arc<Keys>, mark: u64) -> Result<Self, Error> {
+    pub(in crate::log) fn start(keys: Arc<Keys>, mark: u64, in_line: bool) -> Result<Self, Error> {
         let shared = Arc::new(Shared { mark: AtomicU64::new(mark), busy: AtomicBool::new(false) });
-        let (jobs, queue) = mpsc::sync_channel::<u64>(1);
-        let told = shared.clone();
-        let work = move || {
-            while let Ok(upto) = queue.recv() {
-                // A failure has closed the store; the mark stays, and the next start begins from it.
-                if keys.sync().is_ok() {
-                    told.mark.store(upto, Ordering::Release);
-                }
-                told.busy.store(false, Ordering::Release);
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("log-keys".to_owned())
-            .spawn(work)
-            .map_err(|error| Error::Ledger { doing: "start a thread", detail: error.to_string() })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), shared })
+        let thread = if in_line { None } else { Some(spawn(keys.clone(), shared.clone())?) };
+        Ok(Self { keys, shared, thread })
     }
 
     /// Ids below it are durable in the index.
@@ -50,20 +42,24 @@ impl Marker {
     }
 
     /// Begins to move the mark to `filed`, below which all ids are filed; not while it is under way already.
-    pub(in crate::log) fn advance(&self, filed: u64) {
-        if !self.shared.busy.swap(true, Ordering::AcqRel)
-            && let Some(jobs) = &self.jobs
-        {
+    pub(in crate::log) fn advance(&self, filed: u64) -> Result<(), Error> {
+        let Some(thread) = &self.thread else {
+            self.keys.sync()?;
+            self.shared.mark.store(filed, Ordering::Release);
+            return Ok(());
+        };
+        if !self.shared.busy.swap(true, Ordering::AcqRel) {
             // The queue has a place, since nothing is under way.
-            let _ = jobs.try_send(filed);
+            let _ = thread.jobs.try_send(filed);
         }
+        Ok(())
     }
 
     /// Ends the thread, after what is under way.
     pub(in crate::log) fn stop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(Thread { jobs, handle }) = self.thread.take() {
+            drop(jobs);
+            let _ = handle.join();
         }
     }
 }
@@ -72,4 +68,22 @@ impl Drop for Marker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn spawn(keys: Arc<Keys>, shared: Arc<Shared>) -> Result<Thread, Error> {
+    let (jobs, queue) = mpsc::sync_channel::<u64>(1);
+    let work = move || {
+        while let Ok(filed) = queue.recv() {
+            // A failure has closed the store; the mark stays, and the next start begins from it.
+            if keys.sync().is_ok() {
+                shared.mark.store(filed, Ordering::Release);
+            }
+            shared.busy.store(false, Ordering::Release);
+        }
+    };
+    let handle = std::thread::Builder::new()
+        .name("log-keys".to_owned())
+        .spawn(work)
+        .map_err(|error| Error::Ledger { doing: "start a thread", detail: error.to_string() })?;
+    Ok(Thread { jobs, handle })
 }

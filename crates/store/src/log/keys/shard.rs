@@ -70,7 +70,7 @@ impl Shard {
             self.file
                 .read_at(&mut bytes, place.offset())
                 .map_err(|error| Error::io("read", &self.path, error))?;
-            if let Ok(block) = Block::read(bytes, place) {
+            if let Ok(block) = Block::read(&bytes, place) {
                 return Ok(block);
             }
         }
