@@ -14,6 +14,7 @@
 //! The [`State`] remembers how far it came, so that the next audit, or the one after an interruption, reads only what is
 //! new. What an audit could not check it says in [`Report::gaps`]; it never passes for checked.
 
+mod client;
 mod duplicates;
 mod evidence;
 mod finding;
@@ -33,6 +34,7 @@ use std::time::SystemTime;
 use modkeep_tlog::client::ClientError;
 use modkeep_tlog::{RecordId, SignedHead, TreeHead, VerifierKey};
 
+pub use client::{Client, ProveError};
 pub use evidence::EvidenceError;
 pub use finding::{Finding, Gap, Kind, Severity};
 pub use gossip::{Gossip, gossip};

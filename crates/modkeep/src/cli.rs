@@ -74,6 +74,13 @@ pub(crate) enum Command {
     /// Check every byte kept against what was promised
     #[command(alias = "scrub")]
     Fsck(Fsck),
+    /// Check every line of go.sum files against a checksum database
+    Verify(Verify),
+    /// Follow a checksum database and prove that it never misbehaved, or that it did
+    Audit(Audit),
+    /// Proofs of single records, and checking them without asking anybody
+    #[command(subcommand)]
+    Proof(ProofCommand),
     /// Keys and records of our own checksum database
     #[command(subcommand)]
     Log(LogCommand),
@@ -197,6 +204,128 @@ pub(crate) struct Fsck {
     /// Move damaged files to quarantine, so that they are fetched again
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+/// `verify`
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// go.sum files
+    #[arg(default_value = "go.sum", value_name = "GO.SUM")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The database, as in GOSUMDB: a known name, a key, or "KEY URL"; else the configured one
+    #[arg(long, value_name = "GOSUMDB")]
+    pub(crate) database: Option<String>,
+    /// Where the newest head and what was proven are remembered
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Lookups at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+}
+
+/// `audit`
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) command: Option<AuditCommand>,
+    /// The log: a known name such as sum.golang.org, "KEY URL", or a URL with --key; file:///DIR is a copy of one
+    #[arg(value_name = "LOG")]
+    pub(crate) log: Option<String>,
+    /// Whose signature to believe
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    pub(crate) key: Option<String>,
+    /// Where the auditor's memory lies
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Read every record again, from the first
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) full: bool,
+    /// Begin at this record
+    #[arg(long, value_name = "N")]
+    pub(crate) from: Option<u64>,
+    /// The copy is known to be incomplete: what it lacks is not held against it
+    #[arg(long)]
+    pub(crate) partial: bool,
+    /// Records to look up as a go command would
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) lookups: u32,
+    /// Compare with the sums of what the store keeps
+    #[arg(long)]
+    pub(crate) held: bool,
+    /// Threads that read and hash
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Where files that prove a finding are written; else beside the memory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
+}
+
+/// `audit …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Compare a head that somebody else was shown, such as a user's pkg/sumdb/NAME/latest
+    Gossip(GossipFile),
+}
+
+/// `audit gossip`
+#[derive(Args, Debug)]
+pub(crate) struct GossipFile {
+    /// The head; "-" is standard input
+    pub(crate) file: PathBuf,
+    /// The log, as for audit; else the configured one
+    #[arg(long, value_name = "LOG")]
+    pub(crate) log: Option<String>,
+    /// Whose signature to believe
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    pub(crate) key: Option<String>,
+    /// Where the auditor's memory lies
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Where files that prove a finding are written; else beside the memory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
+}
+
+/// `proof`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProofCommand {
+    /// Prove a record and write the proof as a file (C2SP tlog-proof)
+    Get(ProofGet),
+    /// Check such a file, offline
+    Verify(ProofVerify),
+}
+
+/// `proof get`
+#[derive(Args, Debug)]
+pub(crate) struct ProofGet {
+    /// module@version
+    pub(crate) module: String,
+    /// The file to write; else standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The database, as in GOSUMDB; else the configured one
+    #[arg(long, value_name = "GOSUMDB")]
+    pub(crate) database: Option<String>,
+    /// Where the newest head and what was proven are remembered
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// `proof verify`
+#[derive(Args, Debug)]
+pub(crate) struct ProofVerify {
+    /// The proof
+    pub(crate) file: PathBuf,
+    /// Whose signature to believe; else sum.golang.org's
+    #[arg(long, value_name = "NAME+HASH+KEY", conflicts_with = "policy")]
+    pub(crate) key: Option<String>,
+    /// Logs and witnesses that must have signed (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The record's two lines, where the proof does not hold them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// `log`

@@ -321,6 +321,12 @@ fn gosumdb(effective: &Effective) -> Result<GoSumDb, Failed> {
     }
 }
 
+/// Modules that no public database is asked about: their names are private, or they are not checked.
+pub(crate) fn unasked(effective: &Effective) -> Result<Vec<Patterns>, Failed> {
+    let unchecked = &effective.config.verify.unchecked;
+    Ok(vec![private(effective)?, module_patterns(effective, "verify.unchecked", unchecked)?])
+}
+
 fn private(effective: &Effective) -> Result<Patterns, Failed> {
     module_patterns(effective, "origin.private", &effective.config.origin.private)
 }

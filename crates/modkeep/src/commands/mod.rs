@@ -1,8 +1,10 @@
 //! One file for each command, and what they share: the configuration, the store, the runtime.
 
+mod audit;
 mod broken;
 mod completion;
 mod config;
+mod database;
 mod export;
 mod fetching;
 mod fsck;
@@ -12,8 +14,10 @@ mod kept;
 mod list;
 mod log;
 mod prefetch;
+mod proof;
 mod serve;
 mod show;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -48,6 +52,9 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::List(list) => list::run(list, &effective, output),
         Command::Show(show) => show::run(show, &effective, output),
         Command::Fsck(fsck) => fsck::run(fsck, &effective, output),
+        Command::Verify(verify) => verify::run(verify, &effective, output),
+        Command::Audit(audit) => audit::run(audit, &effective, output),
+        Command::Proof(command) => proof::run(command, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
         Command::Log(LogCommand::Import(import)) => log::import(import, &effective, output),
         Command::Completion { .. } | Command::Version | Command::Log(LogCommand::Keygen(_)) => Ok(Exit::Done),
