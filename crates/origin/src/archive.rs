@@ -8,8 +8,11 @@ mod packing;
 mod tests;
 
 use std::fmt::Write as _;
+use std::io;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::DeflateEncoder;
 use modkeep_module::zip::rules::{Candidate, Kind, Limits, Refusal, VendorRules, decide};
 use modkeep_module::zip::{WriteError, Writer};
 use modkeep_module::{ModuleVersion, zip};
@@ -45,18 +48,64 @@ pub(crate) fn pack(
     of: &ModuleVersion,
     scratch: Scratch,
 ) -> Result<FetchedZip, Error> {
-    let kept = kept(tree, license.as_deref(), of)?;
+    pack_within(&Limits::default(), tree, license, of, scratch)
+}
+
+fn pack_within(
+    limits: &Limits,
+    tree: &dyn Tree,
+    license: Option<Bytes>,
+    of: &ModuleVersion,
+    scratch: Scratch,
+) -> Result<FetchedZip, Error> {
+    let kept = kept(limits, tree, license.as_deref(), of)?;
+    let left_out_bytes = left_out_bytes(limits, tree, &kept)?;
     let files = Files { tree, license: license.as_deref(), kept: &kept };
     let built = FetchedZip::build(scratch, of, |writer| fill(&files, writer)).map_err(|stop| match stop {
         Stop::Origin(error) => error,
         Stop::Store(error) => Error::Store(error),
         Stop::Write(error) => Error::Unfit { reason: format!("create zip: {error}") },
     })?;
-    let limit = Limits::default().zip_bytes_max;
+    let limit = limits.zip_bytes_max;
     if built.size() > limit {
         return Err(Error::TooLarge { what: "module zip file", size: built.size(), limit });
     }
+    downloads(built.size().saturating_add(left_out_bytes), limit)?;
     Ok(built)
+}
+
+/// Whether the go command would download the version: its archive has all files of the directory, those too that no zip
+/// keeps (Z-1).
+fn downloads(size: u64, limit: u64) -> Result<(), Error> {
+    if size <= limit { Ok(()) } else { Err(Error::TooLarge { what: "downloaded zip file", size, limit }) }
+}
+
+/// What the files that are left out weigh when deflated. Nothing, where all files together are small enough as they are:
+/// then nobody has to know, and none of them is read.
+fn left_out_bytes(limits: &Limits, tree: &dyn Tree, kept: &[Kept]) -> Result<u64, Error> {
+    let stays: Vec<usize> = kept.iter().map(|file| file.entry).collect(); // ascending
+    let left_out = |(at, entry): (usize, &Entry)| match entry.kind {
+        Kind::Regular { bytes } if stays.binary_search(&at).is_err() => Some((at, bytes)),
+        _ => None,
+    };
+    let left_out: Vec<(usize, u64)> = tree.entries().iter().enumerate().filter_map(left_out).collect();
+    let sizes = kept.iter().map(|file| file.bytes).chain(left_out.iter().map(|(_, bytes)| *bytes));
+    if sizes.fold(0, u64::saturating_add) <= limits.zip_bytes_max {
+        return Ok(0);
+    }
+    let mut weight = 0;
+    for (at, _) in left_out {
+        weight += deflated_bytes(&tree.read(at)?);
+        downloads(weight, limits.zip_bytes_max)?;
+    }
+    Ok(weight)
+}
+
+/// As git's archive has it: deflated, unless that makes it larger.
+fn deflated_bytes(contents: &[u8]) -> u64 {
+    let mut deflater = DeflateEncoder::new(contents, Compression::default());
+    let deflated = io::copy(&mut deflater, &mut io::sink()).unwrap_or(u64::MAX); // memory cannot fail
+    deflated.min(contents.len() as u64)
 }
 
 /// A file that stays, with its size.
@@ -117,7 +166,12 @@ impl From<WriteError> for Stop {
 }
 
 /// Decides about every file by the rules of section 5.
-fn kept(tree: &dyn Tree, license: Option<&[u8]>, of: &ModuleVersion) -> Result<Vec<Kept>, Error> {
+fn kept(
+    limits: &Limits,
+    tree: &dyn Tree,
+    license: Option<&[u8]>,
+    of: &ModuleVersion,
+) -> Result<Vec<Kept>, Error> {
     let entries = tree.entries();
     let mut candidates: Vec<Candidate<'_>> =
         entries.iter().map(|entry| Candidate { path: &entry.path, kind: entry.kind }).collect();
@@ -125,8 +179,7 @@ fn kept(tree: &dyn Tree, license: Option<&[u8]>, of: &ModuleVersion) -> Result<V
         let kind = Kind::Regular { bytes: license.len() as u64 };
         candidates.push(Candidate { path: b"LICENSE", kind });
     }
-    let limits = Limits::default();
-    let decided = decide(&candidates, vendor_rules(tree, &limits)?, &limits);
+    let decided = decide(&candidates, vendor_rules(tree, limits)?, limits);
     if decided.too_large {
         let limit = limits.uncompressed_bytes_max;
         return Err(Error::TooLarge { what: "module source tree", size: decided.bytes, limit });
@@ -143,7 +196,7 @@ fn kept(tree: &dyn Tree, license: Option<&[u8]>, of: &ModuleVersion) -> Result<V
         })
         .collect();
     let names = kept.iter().map(|file| candidates[file.entry].path.len());
-    directory_fits(names, of, &limits)?;
+    directory_fits(names, of, limits)?;
     Ok(kept)
 }
 

@@ -24,3 +24,4 @@ pub(crate) mod tree;
 
 pub(crate) use filters::Filters;
 pub(crate) use repo::{GitRepository, Opening, Zips};
+pub(crate) use wire::WireLimits;

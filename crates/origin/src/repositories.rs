@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use url::Url;
 
 use crate::error::Error;
-use crate::git::{Filters, GitRepository, Opening, Zips};
+use crate::git::{Filters, GitRepository, Opening, WireLimits, Zips};
 use crate::mixed::Mixed;
 use crate::place::{Remote, Vcs};
 use crate::program::Programs;
@@ -120,6 +120,7 @@ impl Repositories {
             refs_lifetime: self.refs_lifetime,
             zips: Some(self.zips()),
             filters: self.filters_of(&remote.url),
+            limits: WireLimits::default(),
         });
         Ok(Opened::Mixed(Box::new(Mixed::new(git, self.programs.clone(), remote, workspace))))
     }

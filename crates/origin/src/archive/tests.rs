@@ -262,3 +262,33 @@ fn limits_and_flaws() {
     let long = reason(bench.pack(&sized(&many), None, &m()));
     assert!(long.len() < 17 << 10 && long.ends_with(" more"), "{}", long.len());
 }
+
+/// Z-1: what the go command cannot download has no zip here, although the files that make it so are in none.
+#[test]
+fn files_that_are_left_out_count_for_the_size_of_the_download() {
+    let bench = Bench::new();
+    let noise = |len: usize| -> Vec<u8> {
+        let step = |seed: &mut u32| {
+            *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some((*seed >> 24) as u8)
+        };
+        std::iter::repeat_n((), len).scan(7, |seed, ()| step(seed)).collect()
+    };
+    let limits = Limits { zip_bytes_max: 4096, ..Limits::default() };
+    let pack = |below: &str, contents: Vec<u8>| {
+        let tree = Made::of([
+            ("go.mod", b"module example.com/m\n".to_vec()),
+            ("sub/go.mod", b"module example.com/m/sub\n".to_vec()),
+            (below, contents),
+        ]);
+        let packed = pack_within(&limits, &tree, None, &m(), bench.store.scratch().unwrap());
+        (packed.map(drop).map_err(|error| error.to_string()), tree.reads.into_inner())
+    };
+    let refused = |what: &str| Err(format!("{what} too large (max size is 4096 bytes)"));
+    assert_eq!(pack("sub/noise", noise(3000)), (Ok(()), 2), "small enough as it is: none of it is read");
+    assert_eq!(pack("sub/zeros", vec![0; 100_000]).0, Ok(()));
+    assert_eq!(pack("sub/noise", noise(4200)).0, refused("downloaded zip file"));
+    // Alone it would fit; with what is kept it does not.
+    assert_eq!(pack("sub/noise", noise(4090)).0, refused("downloaded zip file"));
+    assert_eq!(pack("noise", noise(4200)).0, refused("module zip file"));
+}

@@ -34,8 +34,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const GATHER_TIMES: usize = 10;
 /// How long the objects of a version stay at hand after their fetch, for who said that he will pack it.
 const AT_HAND_FOR: Duration = Duration::from_mins(1);
-/// The most bytes of one pack on the wire, and of its objects on the disk (`hostile-inputs.md` part 1).
-const FETCH_BYTES_MAX: u64 = 2 << 30;
 /// The most objects that one fetch asks for by their ids; a request line for each, so some 5 MB.
 const WANTS_MAX: usize = 100_000;
 
@@ -237,7 +235,6 @@ impl Desk {
             wants: ids(&tips),
             haves: known.tips().iter().map(|id| id.to_string().into()).collect(),
             filter,
-            bytes_max: FETCH_BYTES_MAX,
             ..FetchAsk::default()
         };
         let at_hand = match self.try_fetch(&ask, can.object_format).await {
@@ -310,12 +307,7 @@ impl Desk {
                 }
             }
         }
-        let ask = FetchAsk {
-            wants: ids(commits(versions)),
-            depth: Some(1),
-            bytes_max: FETCH_BYTES_MAX,
-            ..FetchAsk::default()
-        };
+        let ask = FetchAsk { wants: ids(commits(versions)), depth: Some(1), ..FetchAsk::default() };
         let at_hand = self.fetch(&ask, can.object_format).await?;
         let (objects, versions) = (self.objects(Some(Arc::new(at_hand))), versions.to_vec());
         let all: Vec<_> = commits(&versions).map(|commit| (*commit, String::new())).collect();
@@ -355,7 +347,6 @@ impl Desk {
             haves,
             depth: Some(1),
             thin: true,
-            bytes_max: FETCH_BYTES_MAX,
             ..FetchAsk::default()
         };
         let at_hand = self.fetch_thin(&ask, format, bases.clone()).await?;
@@ -374,7 +365,7 @@ impl Desk {
         if needed.is_empty() {
             return objects.into_at_hand();
         }
-        let ask = FetchAsk { wants: ids(&needed), bytes_max: FETCH_BYTES_MAX, ..FetchAsk::default() };
+        let ask = FetchAsk { wants: ids(&needed), ..FetchAsk::default() };
         let rest = self.fetch(&ask, format).await?;
         self.blocking(move || {
             for id in needed {
@@ -453,7 +444,7 @@ impl Desk {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let desk = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let spool = Spool::create(&desk.workspace, FETCH_BYTES_MAX)?;
+            let spool = Spool::create(&desk.workspace, desk.wire.limits().fetch_bytes_max)?;
             let stream = Stream { receiver, chunk: Bytes::new() };
             let base = |id: &ObjectId| {
                 let earlier = bases.iter().flat_map(|bases| bases.iter());

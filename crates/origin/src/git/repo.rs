@@ -18,7 +18,7 @@ use crate::git::gather::{Desk, Need};
 use crate::git::objects::{Found, Lack, NotACommit, Objects};
 use crate::git::refs::Snapshots;
 use crate::git::tree::{GitTree, ObjectId, TreeError};
-use crate::git::wire::Wire;
+use crate::git::wire::{Wire, WireLimits};
 use crate::place::Remote;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree, Wanted};
 
@@ -41,6 +41,8 @@ pub(crate) struct Opening {
     pub(crate) zips: Option<Zips>,
     /// What its host is known to leave out on demand.
     pub(crate) filters: Arc<Filters>,
+    /// How much the other side may send, and how slowly.
+    pub(crate) limits: WireLimits,
 }
 
 /// A git repository over HTTP. One instance serves all modules in it; two of one repository would fetch twice (C26).
@@ -55,7 +57,7 @@ impl GitRepository {
     /// Nothing is asked yet. Blocking, briefly: reads what was kept of it.
     pub(crate) fn open(opening: Opening) -> Self {
         let host: Arc<str> = opening.remote.url.host_str().unwrap_or_default().into();
-        let wire = Wire::new(opening.egress, opening.remote);
+        let wire = Wire::new(opening.egress, opening.remote, opening.limits);
         let Opening { workspace, zips, filters, .. } = opening;
         let desk = Desk::new(wire, host, workspace, opening.clock.clone(), zips, filters);
         let (clock, refs_lifetime) = (opening.clock, opening.refs_lifetime);

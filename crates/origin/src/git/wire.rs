@@ -121,8 +121,6 @@ pub(crate) struct FetchAsk {
     /// Whether the pack may hold deltas upon what the haves reach: only then does a server leave out, at a depth of 1,
     /// what a have holds already.
     pub(crate) thin: bool,
-    /// The most bytes that the answer may have.
-    pub(crate) bytes_max: u64,
 }
 
 /// How much is listened to, and for how long (`hostile-inputs.md` part 1).
@@ -132,6 +130,8 @@ pub(crate) struct WireLimits {
     pub(crate) refs_bytes_max: u64,
     /// The most refs that are kept of it. Default 350,000: the 300,000 of B25 and room, some 60 MiB in memory.
     pub(crate) refs_max: usize,
+    /// The most bytes of one pack, on the wire and of its objects on the disk. Default 2 GiB.
+    pub(crate) fetch_bytes_max: u64,
     /// One request, all in all. Default 10 min.
     pub(crate) total: Duration,
     /// The wait for the head of an answer, and for each further KiB of its body. Default 30 s.
@@ -150,6 +150,7 @@ impl Default for WireLimits {
         Self {
             refs_bytes_max: 64 * 1024 * 1024,
             refs_max: 350_000,
+            fetch_bytes_max: 2 << 30,
             total: Duration::from_mins(10),
             silence: Duration::from_secs(30),
         }
@@ -168,14 +169,19 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Nothing is asked yet. The remote's URL must be http or https.
-    pub(crate) fn new(egress: Egress, remote: Remote) -> Self {
-        Self { egress, remote, limits: WireLimits::default(), contact: Mutex::default() }
+    pub(crate) fn new(egress: Egress, remote: Remote, limits: WireLimits) -> Self {
+        Self { egress, remote, limits, contact: Mutex::default() }
     }
 
     /// The same with other limits.
     #[cfg(test)]
     fn limited(self, limits: WireLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// How much it listens to.
+    pub(crate) fn limits(&self) -> WireLimits {
+        self.limits
     }
 
     /// What the server can do: one request the first time, remembered then.
@@ -204,7 +210,7 @@ impl Wire {
         let contact = self.contact().await?;
         let question = fetch::question(&contact, ask)?;
         // What a pack holds is compressed already.
-        let talk = self.post(&contact, question, ask.bytes_max, Encoding::Plain).await?;
+        let talk = self.post(&contact, question, self.limits.fetch_bytes_max, Encoding::Plain).await?;
         Fetched::begin(talk, contact.can.object_format, ask.filter.is_some()).await
     }
 

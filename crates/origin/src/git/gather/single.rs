@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Desk, FETCH_BYTES_MAX, Fault, Need, ids};
+use super::{Desk, Fault, Need, ids};
 use crate::error::Error;
 use crate::git::filters::Best;
 use crate::git::tree::ObjectId;
@@ -81,13 +81,7 @@ impl Desk {
         if wants.is_empty() {
             return Ok(());
         }
-        let ask = FetchAsk {
-            wants: ids(wants),
-            depth: Some(1),
-            filter,
-            bytes_max: FETCH_BYTES_MAX,
-            ..FetchAsk::default()
-        };
+        let ask = FetchAsk { wants: ids(wants), depth: Some(1), filter, ..FetchAsk::default() };
         let at_hand = self.try_fetch(&ask, format).await?;
         let (objects, wants) = (self.objects(Some(Arc::new(at_hand))), wants.clone());
         self.blocking(move || objects.keep(wants.iter())).await.map_err(Fault::Failed)

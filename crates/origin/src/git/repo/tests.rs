@@ -39,6 +39,10 @@ impl Rig {
     }
 
     fn open_with(&self, zips: Option<Zips>) -> GitRepository {
+        self.open_within(WireLimits::default(), zips)
+    }
+
+    fn open_within(&self, limits: WireLimits, zips: Option<Zips>) -> GitRepository {
         let url: Url = format!("{}/{PATH}", self.server.url().trim_end_matches('/')).parse().unwrap();
         let named = vec![modkeep_egress::HostPort::parse(&self.server.host()).unwrap()];
         let config = Config { named, ..Config::default() };
@@ -57,6 +61,7 @@ impl Rig {
             refs_lifetime: Duration::from_mins(1),
             zips,
             filters: self.filters.clone(),
+            limits,
         })
     }
 
@@ -616,4 +621,26 @@ async fn a_damaged_answer_is_no_version_and_leaves_nothing_behind() {
         rig.server.mend();
     }
     assert_eq!(repo.tree(&id, "").await.unwrap().unwrap().entries().len(), 3);
+}
+
+/// C15, Z-1: neither what a server sends for one question nor what becomes of it on our disk grows beyond its limit.
+#[tokio::test]
+async fn what_one_fetch_may_bring_is_bounded() {
+    let rig = Rig::new(Kind::Full, |repo| {
+        repo.put("go.mod", "module example.com/fish\n").put("zeros", vec![0; 300_000]);
+        repo.commit("begin").tag("v1.0.0");
+    });
+    let asked = async |fetch_bytes_max| {
+        let repo = rig.open_within(WireLimits { fetch_bytes_max, ..WireLimits::default() }, None);
+        let commit = repo.resolve("v1.0.0").await?;
+        repo.tree(&commit.id, "").await.map(|tree| tree.is_some())
+    };
+    let few_bytes_many_zeros = asked(50_000).await.unwrap_err().to_string();
+    assert!(
+        few_bytes_many_zeros.contains("our limit: the disk space of one fetch"),
+        "{few_bytes_many_zeros}"
+    );
+    let many_bytes = asked(300).await.unwrap_err().to_string();
+    assert!(many_bytes.contains("larger than 300 bytes"), "{many_bytes}");
+    assert!(asked(400_000).await.unwrap());
 }

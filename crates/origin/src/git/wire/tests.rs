@@ -20,6 +20,7 @@ use crate::place::Login;
 const PATIENT: WireLimits = WireLimits {
     refs_bytes_max: 64 << 20,
     refs_max: 350_000,
+    fetch_bytes_max: 2 << 30,
     total: Duration::from_mins(1),
     silence: Duration::from_secs(30),
 };
@@ -42,7 +43,7 @@ fn remote(url: &str) -> Remote {
 }
 
 fn wire(server: &GitServer, path: &str) -> Wire {
-    Wire::new(egress(&[server]), remote(&format!("{}/{path}", server.url()))).limited(PATIENT)
+    Wire::new(egress(&[server]), remote(&format!("{}/{path}", server.url())), PATIENT)
 }
 
 /// A server with `fish`: two commits on `main`, a file in each, a light tag and an annotated one.
@@ -57,7 +58,7 @@ fn fish(kind: Kind) -> (GitServer, String, String) {
 
 fn ask(wants: &[&str]) -> FetchAsk {
     let wants = wants.iter().map(|id| (*id).into()).collect();
-    FetchAsk { wants, bytes_max: 1 << 20, ..FetchAsk::default() }
+    FetchAsk { wants, ..FetchAsk::default() }
 }
 
 async fn pack(mut fetched: Fetched) -> Result<Vec<u8>, WireError> {
@@ -305,7 +306,7 @@ async fn what_the_server_says_instead_of_an_answer_is_sorted() {
     ];
     for (fault, check) in table {
         server.fault("/git-upload-pack", fault.clone());
-        let wire = Wire::new(egress(&[&server]), remote(&format!("{}/fish", server.url())));
+        let wire = Wire::new(egress(&[&server]), remote(&format!("{}/fish", server.url())), PATIENT);
         wire.capabilities().await.unwrap_or_else(|error| panic!("{error:?}"));
         let filtered = FetchAsk { filter: Some(Filter::Trees(0)), ..ask(&[&second]) };
         let answer = match wire.fetch(&filtered).await {
@@ -332,7 +333,7 @@ async fn a_redirect_moves_all_that_follows() {
     let (there, ..) = fish(Kind::Full);
     let here = GitServer::start(Kind::Full);
     here.fault("info/refs", Fault::RedirectTo(there.url()));
-    let wire = Wire::new(egress(&[&here, &there]), remote(&format!("{}/fish", here.url())));
+    let wire = Wire::new(egress(&[&here, &there]), remote(&format!("{}/fish", here.url())), PATIENT);
     for _ in 0..2 {
         assert_eq!(wire.ls_refs(&["refs/tags/"]).await.unwrap().refs.len(), 2);
     }
@@ -367,7 +368,7 @@ impl Pair {
         let login = Credentials::Basic { user: "ann".into(), password: password.into() };
         let url = format!("{}/fish", self.here.url());
         let remote = Remote { login: Some(Login::Http(login)), ..remote(&url) };
-        (Wire::new(egress, remote).limited(PATIENT), folder)
+        (Wire::new(egress, remote, PATIENT), folder)
     }
 }
 
@@ -423,8 +424,7 @@ async fn hostile_c14_pkt_lines_without_end_are_cut() {
     assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
     assert!(matches!(error, WireError::Other(Error::Trouble { .. })), "trouble, not absence");
 
-    let fetched =
-        wire(&server, "fish").fetch(&FetchAsk { bytes_max: 2 << 30, ..ask(&[&second]) }).await.unwrap();
+    let fetched = wire(&server, "fish").fetch(&ask(&[&second])).await.unwrap();
     let error = pack(fetched).await.unwrap_err();
     assert!(error.to_string().contains("besides the pack"), "{error}");
 }
@@ -432,8 +432,8 @@ async fn hostile_c14_pkt_lines_without_end_are_cut() {
 #[tokio::test]
 async fn a_pack_stops_at_its_budget() {
     let (server, _, second) = fish(Kind::Full);
-    let small = FetchAsk { bytes_max: 300, ..ask(&[&second]) };
-    let error = match wire(&server, "fish").fetch(&small).await {
+    let small = WireLimits { fetch_bytes_max: 300, ..PATIENT };
+    let error = match wire(&server, "fish").limited(small).fetch(&ask(&[&second])).await {
         Ok(fetched) => pack(fetched).await.unwrap_err(),
         Err(error) => error,
     };
@@ -494,7 +494,7 @@ async fn hostile_c18_a_trickle_is_cut() {
         let url = format!("http://{place}/fish");
         let egress = Egress::new(Config { named: vec![place], ..Config::default() }).unwrap();
         let began = Instant::now();
-        let error = Wire::new(egress, remote(&url)).limited(HASTY).capabilities().await.unwrap_err();
+        let error = Wire::new(egress, remote(&url), HASTY).capabilities().await.unwrap_err();
         assert!(
             matches!(error, WireError::Other(Error::Trouble { .. } | Error::Malformed { .. })),
             "{error:?}"
