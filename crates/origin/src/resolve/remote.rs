@@ -8,6 +8,11 @@ use crate::config::{Config, Rewrite};
 use crate::error::Error;
 use crate::place::Vcs;
 
+/// What is said of a root with `user:password@` in it: whoever reads it, the one who wrote the page or the one who runs
+/// this server, shall know what to do (D05).
+const WITH_LOGIN: &str =
+    "a login in a repository's address is refused; logins belong into [[origin.credential]]";
+
 /// Reads a repository's URL as strictly as only a machine can be asked to write it: a scheme with `//`, a host that no
 /// option parser takes for an option, no user, no query, no dot elements (C01 to C03, D05, E06).
 ///
@@ -18,17 +23,17 @@ pub(super) fn parse(text: &str) -> Result<Url, &'static str> {
     if scheme == "file" {
         return Err("file scheme disallowed");
     }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-+:[]%@!$&'()*,;=".contains(&byte);
-    if !rest.bytes().all(is_plain) || rest.contains("::") && !rest.starts_with('[') {
-        return Err("characters that do not belong there");
-    }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = match authority.split_once('@') {
         // Over ssh the user's name is part of the address, and no secret.
         Some((user, host)) if scheme.ends_with("ssh") && is_user(user) => host,
-        Some(_) => return Err("a user name in it"),
+        Some(_) => return Err(WITH_LOGIN),
         None => authority,
     };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-+:[]%@!$&'()*,;=".contains(&byte);
+    if !rest.bytes().all(is_plain) || rest.contains("::") && !rest.starts_with('[') {
+        return Err("characters that do not belong there");
+    }
     if host.is_empty() || host.starts_with('-') || host.contains('@') {
         return Err("no host");
     }
@@ -182,6 +187,13 @@ mod tests {
             "https://exämple.com/x",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        for text in [
+            "https://me:s3cret@example.com/x",
+            "https://me@example.com/x",
+            "https://me:s\u{fc}#3@example.com/x",
+        ] {
+            assert_eq!(parse(text), Err(WITH_LOGIN), "{text}");
         }
         for text in [
             "https://example.com/x",
