@@ -112,14 +112,23 @@ pub(crate) trait Repository: Send + Sync {
     }
 
     /// The tags (short names, `v1.0.0`) on the commit or any ancestor of it (V-53). `None`: this system cannot tell.
-    fn ancestor_tags<'a>(&'a self, commit: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>>;
+    fn ancestor_tags<'a>(&'a self, commit: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>> {
+        let _ = commit;
+        Box::pin(async { Ok(None) })
+    }
 
     /// Whether the tag is on the commit or an ancestor of it (V-61 step 9). `None`: this system cannot tell.
-    fn descends_from<'a>(&'a self, commit: &'a str, tag: &'a str) -> Asking<'a, Option<bool>>;
+    fn descends_from<'a>(&'a self, commit: &'a str, tag: &'a str) -> Asking<'a, Option<bool>> {
+        let _ = (commit, tag);
+        Box::pin(async { Ok(None) })
+    }
 
     /// All files below `dir` (empty: the whole tree) at a commit, ready to be packed. `None`: no such directory (Z-15).
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>>;
 
-    /// The `RepoSum` of `Origin` for the answer "unknown revision", where the system has one.
-    fn repo_sum(&self) -> Asking<'_, Option<String>>;
+    /// The `RepoSum` of `Origin` for the answer "unknown revision", where the system has one. Answers of git depend on
+    /// refs, whose sums are made of them; Subversion and Fossil have none.
+    fn repo_sum(&self) -> Asking<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
 }

@@ -390,10 +390,6 @@ impl Repository for GitRepository {
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>> {
         Box::pin(self.open_tree(commit, dir))
     }
-
-    fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        Box::pin(async { Ok(None) }) // of git, answers depend on refs, whose sums are made of them
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use modkeep_module::time::Timestamp;
@@ -14,7 +13,7 @@ use modkeep_module::time::Timestamp;
 use super::FILE_BYTES_MAX;
 use super::jail::{Output, Stdout, TEMPORARY};
 use super::way::Way;
-use super::workshop::{Errand, Workshop};
+use super::workshop::{Errand, Pulled, Workshop, is_plain};
 use crate::error::Error;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
 
@@ -26,12 +25,12 @@ const TRUNK: &str = "trunk";
 /// A Fossil repository behind its program.
 pub(crate) struct FossilRepository {
     shop: Workshop,
-    pulled: Mutex<Option<Instant>>,
+    pulled: Pulled,
 }
 
 impl FossilRepository {
     pub(super) fn new(shop: Workshop) -> Self {
-        Self { shop, pulled: Mutex::new(None) }
+        Self { shop, pulled: Pulled::default() }
     }
 
     fn clone_file(&self) -> PathBuf {
@@ -54,11 +53,8 @@ impl FossilRepository {
 
     /// Clones, or pulls unless that was done lately.
     async fn pull(&self) -> Result<(), Error> {
-        let now = self.shop.programs().now();
-        let pulled = *self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |at| now.saturating_duration_since(at) < self.shop.programs().refs_lifetime();
-        let there = self.clone_file().exists();
-        if pulled.is_some_and(fresh) && there {
+        let (begun, there) = (self.shop.programs().now(), self.clone_file().exists());
+        if self.pulled.is_fresh(self.shop.programs()) && there {
             return Ok(());
         }
         let url = self.shop.remote.url.as_str();
@@ -78,7 +74,7 @@ impl FossilRepository {
         {
             return Err(self.unreachable(there, output));
         }
-        *self.pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.pulled.note(begun);
         Ok(())
     }
 
@@ -108,8 +104,7 @@ impl FossilRepository {
     }
 
     async fn find(&self, name: &str) -> Result<Commit, Error> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/+-".contains(&b);
-        if name.is_empty() || name.len() > 1024 || name.starts_with('-') || !name.bytes().all(plain) {
+        if !is_plain(name) {
             return Err(Error::unknown_revision(name));
         }
         if self.clone_file().exists()
@@ -130,8 +125,7 @@ impl FossilRepository {
     async fn archive(&self, commit: &str, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
         self.bring().await?;
         let name = "fossil.zip";
-        let path = self.shop.folder.join(TEMPORARY).join(name);
-        let _ = fs::remove_file(&path);
+        let path = self.shop.place_for(name);
         let clone = self.clone_file();
         // A directory whose name is a pattern is not told to fossil; what is not of it is left out when reading.
         let include =
@@ -145,10 +139,9 @@ impl FossilRepository {
         if output.code != Some(0) {
             return Err(self.shop.trouble("fossil", &output));
         }
-        let file = fs::File::open(&path).and_then(|file| fs::remove_file(&path).map(|()| file));
         // Its `--include` knows files and no directories, so that nothing is below one. The go command takes that as
         // it comes, and the zip of a module below the root holds the LICENSE alone.
-        self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await.map(Some)
+        self.shop.unzip_left(&path, dir).await.map(Some)
     }
 }
 
@@ -200,23 +193,11 @@ impl Repository for FossilRepository {
         })
     }
 
-    fn ancestor_tags<'a>(&'a self, _: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn descends_from<'a>(&'a self, _: &'a str, _: &'a str) -> Asking<'a, Option<bool>> {
-        Box::pin(async { Ok(None) })
-    }
-
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>> {
         Box::pin(async move {
             let _turn = self.shop.turn().await;
             self.archive(commit, dir).await
         })
-    }
-
-    fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        Box::pin(async { Ok(None) })
     }
 }
 

@@ -429,10 +429,6 @@ impl Repository for GitProgram {
             self.archive(commit, dir).await
         })
     }
-
-    fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        Box::pin(async { Ok(None) }) // of git, answers depend on refs, whose sums are made of them
-    }
 }
 
 #[cfg(test)]

@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use modkeep_egress::Credentials;
 use modkeep_module::time::Timestamp;
 
 use super::FILE_BYTES_MAX;
-use super::jail::{Output, Stdout, TEMPORARY};
+use super::jail::{Output, Stdout};
 use super::way::Way;
-use super::workshop::{Errand, Workshop};
+use super::workshop::{Errand, Pulled, Workshop, is_plain};
 use crate::error::Error;
 use crate::place::Login;
 use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
@@ -36,12 +35,12 @@ const SETTINGS: [&str; 5] = [
 /// A Mercurial repository behind its program.
 pub(crate) struct HgRepository {
     shop: Workshop,
-    pulled: Mutex<Option<Instant>>,
+    pulled: Pulled,
 }
 
 impl HgRepository {
     pub(super) fn new(shop: Workshop) -> Self {
-        Self { shop, pulled: Mutex::new(None) }
+        Self { shop, pulled: Pulled::default() }
     }
 
     fn clone_folder(&self) -> PathBuf {
@@ -109,10 +108,8 @@ impl HgRepository {
 
     /// Pulls everything, unless that was done lately.
     async fn pull(&self) -> Result<(), Error> {
-        let now = self.shop.programs().now();
-        let pulled = *self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |at| now.saturating_duration_since(at) < self.shop.programs().refs_lifetime();
-        if pulled.is_some_and(fresh) && self.clone_folder().join(".hg/hgrc").exists() {
+        let begun = self.shop.programs().now();
+        if self.pulled.is_fresh(self.shop.programs()) && self.clone_folder().join(".hg/hgrc").exists() {
             return Ok(());
         }
         self.prepare().await?;
@@ -120,7 +117,7 @@ impl HgRepository {
         if output.code != Some(0) {
             return Err(self.unreachable(&output));
         }
-        *self.pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.pulled.note(begun);
         Ok(())
     }
 
@@ -197,8 +194,7 @@ impl HgRepository {
 
     async fn archive(&self, commit: &str, dir: &str) -> Result<Option<Box<dyn Tree>>, Error> {
         self.bring(commit).await?;
-        let path = self.shop.folder.join(TEMPORARY).join("hg.zip");
-        let _ = fs::remove_file(&path);
+        let path = self.shop.place_for("hg.zip");
         let revision = format!("--rev={}", quoted(commit));
         let include = format!("--include=path:{dir}");
         let mut arguments = vec!["archive", "-t", "uzip", "--no-decode", &revision, "--prefix=prefix/"];
@@ -212,17 +208,15 @@ impl HgRepository {
             let empty = complaint.contains("no files match");
             return if empty { Ok(None) } else { Err(self.shop.trouble("hg", &output)) };
         }
-        let file = fs::File::open(&path).and_then(|file| fs::remove_file(&path).map(|()| file));
-        let tree = self.shop.unzip(file.map_err(|error| self.shop.disk(&error))?, dir).await?;
+        let tree = self.shop.unzip_left(&path, dir).await?;
         Ok((dir.is_empty() || !tree.entries().is_empty()).then_some(tree))
     }
 }
 
 /// Whether a name can only be a name (V-100). `null` and hashes of zeros name the changeset before the first.
 fn is_literal(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/+-".contains(&b);
     let nothing = name == "null" || name == "." || name.bytes().all(|b| b == b'0');
-    !name.is_empty() && name.len() <= 1024 && name.bytes().all(plain) && !name.starts_with('-') && !nothing
+    is_plain(name) && !nothing
 }
 
 /// A literal name as a string of the revset language.

@@ -222,23 +222,11 @@ impl Repository for SvnRepository {
         })
     }
 
-    fn ancestor_tags<'a>(&'a self, _: &'a str) -> Asking<'a, Option<Vec<Arc<str>>>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn descends_from<'a>(&'a self, _: &'a str, _: &'a str) -> Asking<'a, Option<bool>> {
-        Box::pin(async { Ok(None) })
-    }
-
     fn tree<'a>(&'a self, commit: &'a str, dir: &'a str) -> Asking<'a, Option<Box<dyn Tree>>> {
         Box::pin(async move {
             let _turn = self.shop.turn().await;
             self.export(commit, dir).await
         })
-    }
-
-    fn repo_sum(&self) -> Asking<'_, Option<String>> {
-        Box::pin(async { Ok(None) })
     }
 }
 

@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use modkeep_store::Workspace;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 use url::Url;
 
 use super::Programs;
@@ -20,14 +22,40 @@ use crate::repository::Tree;
 /// What a program prints about one commit, in bytes: lists of refs have a limit of their own.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
+/// The longest name of a revision that is handed to a program, in bytes.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// One repository's folder and the programs that work in it.
 pub(super) struct Workshop {
     programs: Programs,
     pub(super) remote: Remote,
     pub(super) folder: PathBuf,
-    turn: Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
     /// Keeps the folder from being emptied.
     _workspace: Option<Workspace>,
+}
+
+/// When everything was last brought here.
+#[derive(Default)]
+pub(super) struct Pulled(Mutex<Option<Instant>>);
+
+impl Pulled {
+    /// Whether that is less than the lifetime of refs ago.
+    pub(super) fn is_fresh(&self, programs: &Programs) -> bool {
+        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| programs.now().saturating_duration_since(at) < programs.refs_lifetime())
+    }
+
+    /// It was, by what a question found that began then.
+    pub(super) fn note(&self, begun: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+    }
+}
+
+/// Whether a revision's name is one that no program takes for anything else: no option, no expression.
+pub(super) fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/+-".contains(&b);
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.starts_with('-') && name.bytes().all(plain)
 }
 
 /// What a program is to do.
@@ -70,7 +98,7 @@ impl Workshop {
         workspace: Option<Workspace>,
     ) -> Self {
         let _ = fs::remove_dir_all(folder.join(TEMPORARY)); // what an earlier life left
-        Self { programs, remote, folder, turn: Mutex::new(()), _workspace: workspace }
+        Self { programs, remote, folder, turn: tokio::sync::Mutex::default(), _workspace: workspace }
     }
 
     pub(super) fn programs(&self) -> &Programs {
@@ -151,6 +179,19 @@ impl Workshop {
             Ok(file)
         };
         make().map_err(|error| self.disk(&error))
+    }
+
+    /// Where a program is to leave an archive of this name; one that lies there already is gone.
+    pub(super) fn place_for(&self, name: &str) -> PathBuf {
+        let path = self.folder.join(TEMPORARY).join(name);
+        let _ = fs::remove_file(&path);
+        path
+    }
+
+    /// The part below `prefix/<dir>/` of an archive that a program left there. The file keeps no name.
+    pub(super) async fn unzip_left(&self, path: &Path, dir: &str) -> Result<Box<dyn Tree>, Error> {
+        let file = File::open(path).and_then(|file| fs::remove_file(path).map(|()| file));
+        self.unzip(file.map_err(|error| self.disk(&error))?, dir).await
     }
 
     /// The part of an archive below `prefix/<dir>/`.
