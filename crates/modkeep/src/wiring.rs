@@ -293,6 +293,7 @@ pub(crate) fn egress(effective: &Effective, sources: &Sources, more: &[Url]) -> 
         per_origin: section.per_host,
         opt_out: origin::opt_out(effective)?,
         pace: origin::pace(effective),
+        crawl_rules: origin::crawl_rules(effective),
         ..modkeep_egress::Config::default()
     };
     Egress::new(config).map_err(|error| Failed::new(Exit::Config, error.to_string()))

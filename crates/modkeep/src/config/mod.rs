@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(crate) use layer::{Place, Setting, environment, file, go_environment};
-pub(crate) use origin::{Credential, Origin, Rewrite, Vanity, VcsName};
+pub(crate) use origin::{Credential, Origin, Rewrite, Robots, Vanity, VcsName};
 pub(crate) use value::{Pace, Period, Size};
 
 /// Every key with its meaning and its default, as `config init` prints it.

@@ -16,6 +16,7 @@ pub(crate) struct Origin {
     pub(crate) per_upstream: usize,
     pub(crate) per_host: usize,
     pub(crate) pace: Pace,
+    pub(crate) robots: Robots,
     pub(crate) queue_max: usize,
     pub(crate) timeout: Period,
     pub(crate) silence: Period,
@@ -43,6 +44,14 @@ pub(crate) enum VcsName {
     Hg,
     Svn,
     Fossil,
+}
+
+/// Whose rules in a robots.txt are obeyed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Robots {
+    Ours,
+    All,
 }
 
 /// `[[origin.rewrite]]`

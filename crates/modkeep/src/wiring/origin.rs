@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use modkeep_egress::{Credentials, HostPort, OptOut, Pace, user_agent};
+use modkeep_egress::{CrawlRules, Credentials, HostPort, OptOut, Pace, user_agent};
 use modkeep_http::Announcement;
 use modkeep_module::{ModulePath, Patterns};
 use modkeep_origin::{Config, Govcs, LoginRule, LoginSource, ProgramConfig, Rewrite, Vanity, Vcs};
 use url::Url;
 
 use super::{home_expanded, module_patterns, patterns, readable};
-use crate::config::{Credential, Effective, VcsName};
+use crate::config::{Credential, Effective, Robots, VcsName};
 use crate::exit::Failed;
 
 /// How long a credential program may take: it may have to ask a vault, nobody types into it.
@@ -103,6 +103,14 @@ pub(super) fn pace(effective: &Effective) -> Pace {
     Pace {
         per_second: f64::from(pace.starts) / pace.span.as_secs_f64(),
         burst: pace.starts.saturating_mul(3),
+    }
+}
+
+/// Whose rules of crawling we obey.
+pub(super) fn crawl_rules(effective: &Effective) -> CrawlRules {
+    match effective.config.origin.robots {
+        Robots::Ours => CrawlRules::Ours,
+        Robots::All => CrawlRules::Everybodys,
     }
 }
 
@@ -371,6 +379,14 @@ mod tests {
         }
         let git_alone = Effective::new(vec![empty]).unwrap();
         assert!(super::super::check(&git_alone).is_ok(), "git over HTTP needs no program");
+    }
+
+    #[test]
+    fn whose_crawl_rules_are_obeyed_is_a_setting() {
+        let told = |settings| crawl_rules(&Effective::new(settings).unwrap());
+        assert_eq!(told(Vec::new()), CrawlRules::Ours);
+        assert_eq!(told(vec![Setting::flag("origin.robots", "all")]), CrawlRules::Everybodys);
+        assert!(Effective::new(vec![Setting::flag("origin.robots", "none")]).is_err());
     }
 
     #[test]
