@@ -38,7 +38,6 @@
 use alloc::{
     borrow::ToOwned as _,
     boxed::Box,
-    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -51,10 +50,19 @@ use crate::{
     lookup::{LookupPath, LookupPathError},
     note::VerifierKey,
     proof::{self, Node, NodeSource as _},
-    record::{LookupAnswer, RecordError, RecordText, read_data_tile, write_data_tile},
-    tile::{Content, FULL_WIDTH, Level, Tile},
-    tree::{Authentic, Unauthenticated, tiles_for},
+    record::{LookupAnswer, RecordError},
+    tile::Tile,
+    tree::Authentic,
 };
+
+mod machine;
+mod merge;
+mod tile_check;
+
+pub use tile_check::{TileCheck, TileOutcome};
+
+use machine::{Attempt, Machine, step};
+use merge::{Merge, reopen};
 
 /// What a machine wants next.
 ///
@@ -502,285 +510,5 @@ impl Machine for Head {
         }
         let (head, tree) = merge.finish()?;
         Ok(Step::Done(Box::new(HeadOutcome { head, tiles: tree.into_tiles() })))
-    }
-}
-
-/// What a successful [`TileCheck`] leaves.
-#[derive(Clone, Debug)]
-pub struct TileOutcome {
-    /// The content of the tile asked for, exactly as wide as asked.
-    pub bytes: Vec<u8>,
-    /// Authentic hash tiles of the known head's tree, to cache beside it.
-    pub tiles: Vec<(Tile, Vec<u8>)>,
-}
-
-/// Authenticates one tile, of hashes or of records, under a known head: for a relay that caches nothing unverified.
-#[derive(Debug)]
-pub struct TileCheck {
-    known: SignedHead,
-    tile: Tile,
-    attempt: Attempt,
-    tiles: Option<Gathering>,
-}
-
-impl TileCheck {
-    /// Starts a check. A tile that the known tree does not reach fails with [`ClientError::TileBeyondHead`].
-    pub fn new(known: SignedHead, tile: Tile) -> Self {
-        Self { known, tile, attempt: Attempt::First, tiles: None }
-    }
-
-    /// What to do next; never [`Step::NeedLookup`].
-    pub fn step(&mut self) -> Step<Box<TileOutcome>> {
-        step(self)
-    }
-
-    /// Hands in a tile; `None` when the log says that it has none (404, 410). Passed over when not asked for.
-    pub fn supply_tile(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
-        if let Some(tiles) = &mut self.tiles {
-            tiles.supply(tile, bytes);
-        }
-    }
-
-    /// The tiles to ask for, if the known tree has the tile at all.
-    fn plan(&self) -> Option<Gathering> {
-        let (tile, size) = (self.tile, self.known.size());
-        let level = match tile.content() {
-            Content::Data => Level::LEAVES,
-            Content::Hashes(level) => level,
-        };
-        let first = Node::first_of(level, tile.index()).filter(|_| tile.is_within(size))?;
-        let mut tiles = Gathering::of(tiles_for(size, [first]));
-        if tile.is_data() {
-            tiles.want(tile);
-        }
-        Some(tiles)
-    }
-
-    /// The content of the tile, out of the authentic tree.
-    fn content(&self, tree: &Authentic, texts: &[RecordText]) -> Option<Vec<u8>> {
-        if let Some(length) = self.tile.byte_len() {
-            // The check asked for the tile as wide as the known tree has it; the narrower one is its prefix.
-            return Some(tree.bytes(&self.tile.in_tree(self.known.size())?)?.get(..length)?.to_vec());
-        }
-        let first = self.tile.index().checked_mul(u64::from(FULL_WIDTH))?;
-        let authentic = (first..).zip(texts).all(|(id, text)| {
-            RecordId::new(id).and_then(|id| tree.node(Node::leaf(id))) == Some(text.leaf_hash())
-        });
-        authentic.then(|| write_data_tile(texts))
-    }
-}
-
-impl Machine for TileCheck {
-    type Outcome = TileOutcome;
-
-    fn attempt(&mut self) -> &mut Attempt {
-        &mut self.attempt
-    }
-
-    fn restart(&mut self) {
-        self.tiles = None;
-    }
-
-    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<TileOutcome>>, ClientError> {
-        let beyond = ClientError::TileBeyondHead { tile: self.tile, size: self.known.size() };
-        let gathering = self.tiles.take().or_else(|| self.plan()).ok_or(beyond)?;
-        let tiles = gathering.missing();
-        if !tiles.is_empty() {
-            self.tiles = Some(gathering);
-            return Ok(Step::NeedTiles { tiles, bypass_cache });
-        }
-        let (tree, texts) = gathering.finish(&self.known)?;
-        let bytes = self.content(&tree, &texts).ok_or(ClientError::InconsistentTile(self.tile))?;
-        Ok(Step::Done(Box::new(TileOutcome { bytes, tiles: tree.into_tiles() })))
-    }
-}
-
-/// How often the machine has begun.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Attempt {
-    /// With whatever answers came, from a cache or not.
-    First,
-    /// Past the caches.
-    Second,
-    /// Done or refused.
-    Over,
-}
-
-/// What the three machines have in common: two attempts, and an end.
-trait Machine {
-    type Outcome;
-
-    fn attempt(&mut self) -> &mut Attempt;
-    /// Drops all that was handed in.
-    fn restart(&mut self);
-    /// Goes as far as it can with what was handed in.
-    fn advance(&mut self, bypass_cache: bool) -> Result<Step<Box<Self::Outcome>>, ClientError>;
-}
-
-fn step<M: Machine>(machine: &mut M) -> Step<Box<M::Outcome>> {
-    loop {
-        let attempt = *machine.attempt();
-        if attempt == Attempt::Over {
-            return Step::Failed(ClientError::Ended);
-        }
-        let step = match machine.advance(attempt == Attempt::Second) {
-            Err(error) if attempt == Attempt::First && error.may_come_from_a_cache() => {
-                *machine.attempt() = Attempt::Second;
-                machine.restart();
-                continue;
-            }
-            Err(error) => Step::Failed(error),
-            Ok(step) => step,
-        };
-        if matches!(step, Step::Done(_) | Step::Failed(_)) {
-            *machine.attempt() = Attempt::Over;
-        }
-        return step;
-    }
-}
-
-impl ClientError {
-    /// Whether a forged or damaged cache, our own or one on the way, could have caused it.
-    fn may_come_from_a_cache(&self) -> bool {
-        match self {
-            Self::MalformedLookup(_)
-            | Self::BadHead(_)
-            | Self::NoHead
-            | Self::InconsistentTile(_)
-            | Self::MissingTile(_)
-            | Self::RecordBeyondHead { .. }
-            | Self::RecordMismatch { .. }
-            | Self::MissingLine { .. }
-            | Self::Contradiction { .. } => true,
-            Self::BadName(_)
-            | Self::SavedHead(_)
-            | Self::Fork(_)
-            | Self::TileBeyondHead { .. }
-            | Self::Ended => false,
-        }
-    }
-}
-
-/// Opens a saved head once more, with the key of this log: it may have been opened with another's.
-fn reopen(saved: Option<SignedHead>, key: &VerifierKey) -> Result<Option<SignedHead>, HeadError> {
-    saved.map(|head| SignedHead::open(head.note(), key)).transpose()
-}
-
-/// Two signed heads, and the tiles that show whether the smaller one's tree is how the larger one's began.
-#[derive(Debug)]
-struct Merge {
-    known: SignedHead,
-    /// The other head, when it is of another size.
-    candidate: Option<SignedHead>,
-    tiles: Gathering,
-}
-
-impl Merge {
-    fn new(
-        known: SignedHead,
-        candidate: Option<SignedHead>,
-        record: Option<RecordId>,
-    ) -> Result<Self, ClientError> {
-        let candidate = candidate.filter(|candidate| candidate.head() != known.head());
-        if let Some(new) = candidate.as_ref().filter(|candidate| candidate.size() == known.size()) {
-            return Err(ClientError::Fork(Box::new(Fork { known, new: new.clone(), proof: Vec::new() })));
-        }
-        let mut merge = Self { known, candidate, tiles: Gathering::default() };
-        let size = merge.newer().size();
-        if let Some(id) = record.filter(|id| !size.contains(*id)) {
-            return Err(ClientError::RecordBeyondHead { id, size });
-        }
-        let older = merge.older().map_or(TreeSize::EMPTY, SignedHead::size);
-        merge.tiles = Gathering::of(tiles_for(size, proof::subtrees(older).chain(record.map(Node::leaf))));
-        Ok(merge)
-    }
-
-    fn newer(&self) -> &SignedHead {
-        self.candidate
-            .as_ref()
-            .filter(|candidate| candidate.size() > self.known.size())
-            .unwrap_or(&self.known)
-    }
-
-    fn older(&self) -> Option<&SignedHead> {
-        let candidate = self.candidate.as_ref()?;
-        Some(if candidate.size() > self.known.size() { &self.known } else { candidate })
-    }
-
-    /// The newer head and the part of its tree that was asked for, or the evidence of a fork.
-    fn finish(mut self) -> Result<(SignedHead, Authentic), ClientError> {
-        let (tree, _) = mem::take(&mut self.tiles).finish(self.newer())?;
-        if let Some(older) = self.older() {
-            let root = proof::root(&tree, older.size());
-            let root =
-                root.expect("the tiles of all subtrees of the older tree were asked for and are authentic");
-            if root != older.root() {
-                let proof = proof::prove_consistency(&tree, older.size(), self.newer().size());
-                let new = self.candidate.unwrap_or_else(|| self.known.clone());
-                let fork = Fork { known: self.known, new, proof: proof.unwrap_or_default() };
-                return Err(ClientError::Fork(Box::new(fork)));
-            }
-        }
-        Ok((self.newer().clone(), tree))
-    }
-}
-
-/// Tiles asked for, and those that came. Nothing leaves it but through [`Unauthenticated::authenticate`].
-#[derive(Debug, Default)]
-struct Gathering {
-    /// Tile to ask for → tile that is wanted: the same, or the partial one whose full tile is asked for instead.
-    asked: BTreeMap<Tile, Tile>,
-    tiles: Unauthenticated,
-    /// The texts of the one data tile, if one is wanted.
-    texts: Vec<RecordText>,
-    fault: Option<ClientError>,
-}
-
-impl Gathering {
-    fn of(tiles: Vec<Tile>) -> Self {
-        Self { asked: tiles.into_iter().map(|tile| (tile, tile)).collect(), ..Self::default() }
-    }
-
-    fn want(&mut self, tile: Tile) {
-        self.asked.insert(tile, tile);
-    }
-
-    /// What is still to come; nothing once something is wrong.
-    fn missing(&self) -> Vec<Tile> {
-        if self.fault.is_some() { Vec::new() } else { self.asked.keys().copied().collect() }
-    }
-
-    fn supply(&mut self, tile: &Tile, bytes: Option<&[u8]>) {
-        let Some(wanted) = self.asked.remove(tile) else { return };
-        let taken = match bytes {
-            Some(bytes) => self.take(tile, wanted, bytes).ok_or(ClientError::InconsistentTile(*tile)),
-            // A log may drop a partial tile once the full one exists (A4).
-            None if !tile.is_full() => {
-                self.asked.insert(tile.full(), wanted);
-                Ok(())
-            }
-            None => Err(ClientError::MissingTile(wanted)),
-        };
-        self.fault = self.fault.take().or(taken.err());
-    }
-
-    /// Takes what is wanted out of what came; `None` when that is not as long as its name says.
-    fn take(&mut self, came: &Tile, wanted: Tile, bytes: &[u8]) -> Option<()> {
-        if came.is_data() {
-            self.texts = read_data_tile(bytes, came.width()).ok()?;
-            self.texts.truncate(usize::try_from(wanted.width()).ok()?);
-        } else {
-            let bytes = (came.byte_len() == Some(bytes.len())).then_some(bytes)?;
-            self.tiles.insert(wanted, bytes.get(..wanted.byte_len()?)?.to_vec());
-        }
-        Some(())
-    }
-
-    fn finish(self, head: &SignedHead) -> Result<(Authentic, Vec<RecordText>), ClientError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let tree = self.tiles.authenticate(head.head()).map_err(ClientError::InconsistentTile)?;
-        Ok((tree, self.texts))
     }
 }

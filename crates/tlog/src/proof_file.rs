@@ -8,13 +8,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-    client::Outcome,
+    client::ProvenRecord,
     cosignature::Cosignature,
     hash::{Hash, RecordId},
     note::{NOTE_BYTES_MAX, Note, NoteError, VerifierKey, to_lines},
     policy::{NotAccepted, Policy},
-    proof::{prove_inclusion, verify_inclusion},
-    tile_set::TileSet,
+    proof::verify_inclusion,
     witness::PROOF_LINES_MAX,
 };
 
@@ -74,15 +73,9 @@ impl ProofFile {
         Ok(Self { extra: None, id, hashes, note })
     }
 
-    /// The proof of a record that a client has just looked up, under the head it was proven by (C7).
-    pub fn of(outcome: &Outcome) -> Result<Self, ProofFileError> {
-        let (size, id) = (outcome.head.size(), outcome.record.id());
-        let mut tiles = TileSet::new(size);
-        for (tile, bytes) in &outcome.tiles {
-            tiles.insert(*tile, bytes);
-        }
-        let hashes = prove_inclusion(&tiles, size, id).ok_or(ProofFileError::NotIncluded)?;
-        Self::new(id, hashes, Note::parse(outcome.head.note())?)
+    /// The proof of a record that a client has looked up, under the head that it was proven by (C7).
+    pub fn of(record: &ProvenRecord) -> Result<Self, ProofFileError> {
+        Self::new(record.id(), record.inclusion().into(), Note::parse(record.head().note())?)
     }
 
     /// The same with extra data, which nothing authenticates.

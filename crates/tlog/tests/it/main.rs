@@ -10,6 +10,7 @@
     reason = "tests: a panic is the report, and the tier that ran is printed"
 )]
 
+mod client_cases;
 mod driver;
 mod hostile;
 mod policies;

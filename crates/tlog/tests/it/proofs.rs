@@ -144,7 +144,7 @@ fn lookup_leaves_a_proof_that_stands_alone() {
         let (module, version) = name(record_id);
         let mut lookup = Lookup::new(signer().verifier(), None, &module, &version);
         let outcome = look_up(&mut lookup, |path, _| honest(path, size(records))).unwrap();
-        let proof = ProofFile::of(&outcome).unwrap();
+        let proof = ProofFile::of(&outcome.record).unwrap();
         let expected = prove_inclusion(&*LOG, size(records), id(record_id)).unwrap();
         assert_eq!(proof.hashes(), expected, "{record_id} of {records}");
         let leaf = leaf_hash(outcome.record.text().as_bytes());
