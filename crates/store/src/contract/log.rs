@@ -28,6 +28,7 @@ pub fn log(log: &LogStore) {
     cosigned_checkpoints_are_few(log, &mut writer);
     a_new_writer_fences_the_old(log, writer);
     assert_eq!(log.check_keys(10).unwrap(), []);
+    assert!(log.strays().unwrap().is_empty());
 }
 
 fn at(seconds: u64) -> SystemTime {

@@ -92,6 +92,11 @@ impl Keys {
         (0..self.shards.len()).all(|number| self.shard(number).is_some())
     }
 
+    /// Whether one of its files has this name.
+    pub(super) fn is_file(&self, name: &str) -> bool {
+        (0..self.count()).any(|number| self.path(number).ends_with(name))
+    }
+
     /// What a module version is filed under.
     pub(super) fn digest(&self, module: &str, version: &str) -> Digest {
         let mut sha = Sha256::new();

@@ -25,7 +25,8 @@ impl LogStore {
         let path = folder.join(DATABASE);
         let readers = if room.writable().is_ok() {
             make(&room, &folder, tuning)?;
-            Readers::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            // They only read, but the last connection to close tidies the WAL away, and may write.
+            Readers::new(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         } else {
             let (readers, format) = open_readers(&path, rows::format_of)?;
             format.ok_or_else(|| Error::Ledger {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use modkeep_tlog::{RecordId, Tile, TreeSize};
 use rusqlite::Connection;
 
-use crate::blobs::Room;
+use crate::blobs::{BlobEntry, Room};
+use crate::disk::EntryKind;
 use crate::engine::damaged;
 use crate::error::Error;
 use crate::ledger::readers::Readers;
-use crate::log::keys::Keys;
+use crate::log::keys::{KEYS, Keys};
 use crate::log::tiles::{self, TileFile};
-use crate::log::{CHECKPOINT, FOLDER, LATEST, LogRecord, LogState, LogTuning, LogWriter, StoredHead, rows};
+use crate::log::{
+    CHECKPOINT, DATABASE, FOLDER, LATEST, LogRecord, LogState, LogTuning, LogWriter, StoredHead, rows,
+};
 use crate::store::Inner as StoreInner;
 
 /// The matter of the log. Cheap to clone; its calls block, briefly.
@@ -177,6 +180,30 @@ impl LogStore {
     /// Meets every file below `log/tile`. For the log's fsck.
     pub fn walk_tiles(&self, meet: &mut dyn FnMut(TileFile) -> Result<(), Error>) -> Result<(), Error> {
         tiles::walk(&*self.0.store.blobs, meet)
+    }
+
+    /// What lies in the log's folder and is nothing of ours, by path below the data directory; files below `log/tile` apart,
+    /// which are met by [`walk_tiles`](Self::walk_tiles). For the log's fsck.
+    pub fn strays(&self) -> Result<Vec<String>, Error> {
+        let blobs = &self.0.store.blobs;
+        let keys = format!("{FOLDER}/{KEYS}");
+        let mut strays = Vec::new();
+        for BlobEntry { path, kind } in [blobs.list(FOLDER)?, blobs.list(&keys)?].into_iter().flatten() {
+            let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+            let is_ours = match name {
+                "tile" | KEYS => kind == EntryKind::Directory && folder == FOLDER,
+                LATEST | CHECKPOINT => kind == EntryKind::File && folder == FOLDER,
+                _ if folder == FOLDER => {
+                    name.strip_prefix(DATABASE).is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm"))
+                }
+                // `.new` is left by a crash while a file grew.
+                _ => self.0.keys.is_file(name.strip_suffix(".new").unwrap_or(name)),
+            };
+            if !is_ours {
+                strays.push(path);
+            }
+        }
+        Ok(strays)
     }
 
     /// Compares the key index with every row: some microseconds a record. At most `limit` faults. For the log's fsck.
