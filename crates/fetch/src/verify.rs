@@ -47,8 +47,12 @@ impl Fetch {
     pub(crate) fn word(&self, of: &ModuleVersion, record: Option<&VersionRecord>, kind: FileKind) -> Asked {
         let (this, of) = (self.clone(), of.clone());
         let recorded = record.and_then(|record| record.recorded(kind));
+        // What was put aside and nobody ever certified may contradict the database that can be asked now (C7).
+        let is_checked = !self.is_unchecked(&of) && !self.is_private(of.path());
+        let is_suspect =
+            is_checked && record.is_some_and(|record| !record.has(kind) && !record.is_certified(kind));
         async move {
-            match recorded {
+            match recorded.filter(|_| !is_suspect) {
                 Some(recorded) => Ok(Word::Ours(recorded)),
                 None if this.is_unchecked(&of) || this.is_private(of.path()) => Ok(Word::Nobody),
                 None => this.look_up(&of, kind).await,

@@ -120,6 +120,16 @@ impl VersionRecord {
         self.bytes(kind).is_some_and(|bytes| !bytes.quarantined)
     }
 
+    /// Whether a checksum database certified the `.mod` or the zip when it was stored.
+    pub fn is_certified(&self, kind: FileKind) -> bool {
+        let facts = match kind {
+            FileKind::Info => None,
+            FileKind::Mod => self.go_mod.as_ref(),
+            FileKind::Zip => self.zip.as_ref(),
+        };
+        facts.is_some_and(|facts| facts.basis.is_certified())
+    }
+
     pub(crate) fn bytes(&self, kind: FileKind) -> Option<Bytes> {
         let summed = |facts: &SumFacts| Bytes {
             size: facts.size,

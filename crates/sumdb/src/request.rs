@@ -193,6 +193,36 @@ mod tests {
     }
 
     #[test]
+    fn our_own_log_is_asked_more_than_a_relayed_one() {
+        let tile = |path| Tile::parse(path).unwrap();
+        for (path, ask) in [
+            ("checkpoint", AskOwn::Checkpoint),
+            ("latest", AskOwn::Plain(Ask::Latest)),
+            ("tile/8/0/000.p/3", AskOwn::Plain(Ask::Tile(tile("tile/8/0/000.p/3")))),
+            ("tile/0/000.p/3", AskOwn::Plain(Ask::Tile(tile("tile/8/0/000.p/3")))),
+            ("tile/8/data/x001/002", AskOwn::Plain(Ask::Tile(tile("tile/8/data/x001/002")))),
+            ("tile/entries/x001/002", AskOwn::Bundle(tile("tile/8/data/x001/002"))),
+        ] {
+            assert_eq!(AskOwn::parse(path).unwrap(), ask, "{path}");
+        }
+        for path in
+            ["proof/example.com/m@v1.0.0", "provenance/example.com/m@v1.0.0", "lookup/example.com/m@v1.0.0"]
+        {
+            assert!(AskOwn::parse(path).is_ok(), "{path}");
+        }
+        for path in [
+            "proof/example.com/m",
+            "provenance/example.com/M@v1.0.0",
+            "tile/entries/0",
+            "checkpoint/",
+            "tile/0/0",
+        ] {
+            assert!(matches!(AskOwn::parse(path), Err(RelayError::Malformed { .. })), "{path}");
+        }
+        assert!(matches!(AskOwn::parse("tile/64/000"), Err(RelayError::NoSuchTile { .. })));
+    }
+
+    #[test]
     fn hostile_i07_i08_legal_paths_of_tiles_that_no_tree_has() {
         for path in ["tile/1/0/000", "tile/30/0/000", "tile/8/64/000", "tile/8/200/000"] {
             assert_eq!(class(path), "404", "{path:?}");

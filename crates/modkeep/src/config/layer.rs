@@ -62,7 +62,7 @@ impl Setting {
         Self { key: key.to_owned(), value: toml::Value::String(text.to_owned()), place }
     }
 
-    /// Gives a text the type that the key's default has: a list is split at commas, a number is read. A text of ours that
+    /// Gives a text the type that the key's default has: a list is split at commas, a number and a truth are read. A text of ours that
     /// begins with `[` is TOML, which can say lists of tables too: `[{ prefix = "…", url = "…" }]`.
     ///
     /// A key without a default does not exist: the error names the nearest one that does.
@@ -90,6 +90,9 @@ impl Setting {
                     .map(|part| toml::Value::String(part.to_owned()))
                     .collect(),
             ),
+            (toml::Value::Boolean(_), toml::Value::String(text)) if from_text => {
+                text.parse().map_or_else(|_| self.value.clone(), toml::Value::Boolean)
+            }
             (toml::Value::Integer(_), toml::Value::String(text)) if from_text => {
                 text.parse().map_or_else(|_| self.value.clone(), toml::Value::Integer)
             }

@@ -70,6 +70,9 @@ pub(super) fn plan(effective: &Effective) -> Result<Option<Plan>, Failed> {
     if !section.second_key_file.is_empty() {
         signers.push(key_file(effective, "log.second_key_file", &section.second_key_file, &name)?);
     }
+    if !section.witnesses.is_empty() {
+        return Err(slip("log.witnesses", "nobody is asked yet: leave it empty".to_owned()));
+    }
     let align = if section.align == 1 { HeadAlign::Newest } else { HeadAlign::Tile };
     let head_copy = head_copy(&section.key_file)?;
     let deny = patterns(effective, "log.deny", &section.deny)?;

@@ -30,6 +30,9 @@ mod http_hostile;
 mod index_feed;
 mod kill;
 mod origins;
+mod own_log;
+mod own_log_hostile;
+mod own_log_lies;
 mod real_world;
 mod shutdown;
 mod upstream_faults;
@@ -57,6 +60,23 @@ fn upstream_of(world: &ModuleWorld) -> Upstream {
 /// A mirror of `upstream` with an empty store, not started.
 fn mirror_of(upstream: &Upstream) -> Setup {
     Setup::new(MODKEEP).upstream(upstream)
+}
+
+/// The name of a log of our own, in tests that keep one.
+const LOG: &str = "mirror.example/log";
+
+/// The same mirror with a log of its own, and the key that opens its heads.
+fn with_log(setup: Setup) -> (Setup, String) {
+    let key_file = setup.home().join("key").to_str().unwrap().to_owned();
+    let made = setup.run(&["log", "keygen", "--name", LOG, "--out", &key_file, "--json"]);
+    ended(&made, 0);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let key = made["key"].as_str().unwrap().to_owned();
+    let setup = setup
+        .with("MODKEEP_LOG_ENABLED", "true")
+        .with("MODKEEP_LOG_NAME", LOG)
+        .with("MODKEEP_LOG_KEY_FILE", &key_file);
+    (setup, key)
 }
 
 /// Both streams of a command that must have ended with this exit code.
