@@ -15,16 +15,16 @@
 //! new. What an audit could not check it says in [`Report::gaps`]; it never passes for checked.
 
 mod client;
-mod duplicates;
+pub(crate) mod duplicates;
 mod evidence;
 mod finding;
 mod gossip;
 mod lookups;
-mod record;
+pub(crate) mod record;
 mod remote;
 mod source;
 mod state;
-mod tree;
+pub(crate) mod tree;
 mod walk;
 
 use std::ops::ControlFlow;

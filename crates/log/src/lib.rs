@@ -13,6 +13,7 @@ mod check;
 mod config;
 mod error;
 mod event;
+pub mod fsck;
 mod head;
 pub mod keys;
 mod log;

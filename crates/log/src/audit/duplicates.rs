@@ -42,11 +42,11 @@ impl Entry {
         Self(name << ID_BITS | u128::from(id.get()) & ((1 << ID_BITS) - 1))
     }
 
-    fn name(self) -> u128 {
+    pub(crate) fn name(self) -> u128 {
         self.0 >> ID_BITS
     }
 
-    fn id(self) -> Option<RecordId> {
+    pub(crate) fn id(self) -> Option<RecordId> {
         u64::try_from(self.0 & ((1 << ID_BITS) - 1)).ok().and_then(RecordId::new)
     }
 }

@@ -222,7 +222,7 @@ pub(crate) fn fold(hashes: &[u8]) -> Option<Hash> {
 
 /// The root of a tree out of its partial tiles, lowest row first: their hashes are the roots of complete subtrees, the
 /// smallest ones at the right end, and are folded from there.
-fn fold_edge(edge: &[Option<Vec<u8>>]) -> Hash {
+pub(crate) fn fold_edge(edge: &[Option<Vec<u8>>]) -> Hash {
     let mut root: Option<Hash> = None;
     for bytes in edge.iter().flatten() {
         let width = bytes.len() / HASH;

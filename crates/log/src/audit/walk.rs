@@ -128,12 +128,14 @@ impl<'a> Walk<'a> {
         let hashes = self.leaf_tile(job, &place, fresh, &mut outcome)?;
         let Some(data) = Tile::data(job.index, place.width()) else { return Ok(outcome) };
         let Some((came, bytes)) = source::tile(self.parts.source, &data, fresh)? else {
+            self.judge(job, &place, hashes.as_deref(), &mut outcome);
             outcome.miss(&data, size, missing(&data));
             return Ok(outcome);
         };
         let texts = match cut(&bytes, came.width()) {
             Ok(texts) => texts,
             Err(why) => {
+                self.judge(job, &place, hashes.as_deref(), &mut outcome);
                 let finding = Finding::of(Kind::BadTile, format!("{} {why}", data.path()));
                 outcome.miss(&data, size, finding);
                 return Ok(outcome);
@@ -143,22 +145,25 @@ impl<'a> Walk<'a> {
         outcome.checked.data_tiles = 1;
         outcome.checked.bytes += bytes.len() as u64;
         let ours: Vec<u8> = texts.iter().flat_map(|text| leaf_hash(text).0).collect();
-        match &job.leaves {
-            // Both name the same hashes, whichever of the two tiles came; neither needs the other.
-            Leaves::Promised(root) if fold(&ours) == Some(*root) => {}
-            _ => match hashes {
-                Some(hashes) => compare(&data, texts, &ours, &hashes, &mut outcome),
-                None => {
-                    outcome.miss(&data, size, wrong_hash(&data));
-                    return Ok(outcome);
+        let is_authentic = self.judge(job, &place, hashes.as_deref(), &mut outcome);
+        match (&job.leaves, hashes) {
+            (_, Some(hashes)) if is_authentic => {
+                if hashes != ours {
+                    compare(&data, texts, &ours, &hashes, &mut outcome);
                 }
-            },
+            }
+            // The tile of leaf hashes is of no use, but the records alone fold to what is promised.
+            (Leaves::Promised(root), _) if fold(&ours) == Some(*root) => {}
+            _ => {
+                outcome.miss(&data, size, wrong_hash(&data));
+                return Ok(outcome);
+            }
         }
         self.read(&data, texts, counted, &mut outcome);
         Ok(outcome)
     }
 
-    /// The authentic bytes of the tile of leaf hashes; `None` where it is not there or not authentic.
+    /// The bytes that came for the tile of leaf hashes; on the edge they are authentic already.
     fn leaf_tile(
         &self,
         job: &Job,
@@ -166,23 +171,32 @@ impl<'a> Walk<'a> {
         fresh: bool,
         outcome: &mut Outcome,
     ) -> Result<Option<Vec<u8>>, Away> {
-        let promised = match &job.leaves {
-            Leaves::Edge(bytes) => return Ok(Some(bytes.clone())),
-            Leaves::Promised(hash) => *hash,
-            Leaves::Unreachable { .. } => return Ok(None),
+        if let Leaves::Edge(bytes) = &job.leaves {
+            return Ok(Some(bytes.clone()));
+        }
+        let came = source::tile(self.parts.source, tile, fresh)?;
+        if came.is_none() {
+            outcome.found.push(Found::bare(missing(tile)));
+        }
+        Ok(came.map(|(_, bytes)| bytes))
+    }
+
+    /// Whether the tile of leaf hashes is authentic; where one came that is not, that is found.
+    fn judge(&self, job: &Job, tile: &Tile, hashes: Option<&[u8]>, outcome: &mut Outcome) -> bool {
+        let (Leaves::Promised(promised), Some(hashes)) = (&job.leaves, hashes) else {
+            return matches!(job.leaves, Leaves::Edge(_));
         };
-        let fault = match source::tile(self.parts.source, tile, fresh)? {
-            None => missing(tile),
-            Some((_, bytes)) if Some(bytes.len()) != tile.byte_len() => wrong_length(tile),
-            Some((_, bytes)) if fold(&bytes) != Some(promised) => wrong_hash(tile),
-            Some((_, bytes)) => {
-                outcome.checked.hash_tiles += 1;
-                outcome.checked.bytes += bytes.len() as u64;
-                return Ok(Some(bytes));
-            }
+        let fault = if tile.byte_len() != Some(hashes.len()) {
+            wrong_length(tile)
+        } else if fold(hashes) == Some(*promised) {
+            outcome.checked.hash_tiles += 1;
+            outcome.checked.bytes += hashes.len() as u64;
+            return true;
+        } else {
+            wrong_hash(tile)
         };
         outcome.found.push(Found::bare(fault));
-        Ok(None)
+        false
     }
 
     /// The grammar of authentic records, their names, and what the mirror holds of them.

@@ -1,0 +1,216 @@
+//! The oracle of our own log: everything in the store against everything else (R26).
+//!
+//! Rows to texts, texts to data tiles and to leaf hashes, leaf hashes to every tile of hashes, those to the root, and the
+//! root to every head that is stored, in both of its notes; names to the key index, imported records to the proofs that
+//! came with them. It believes nothing but hashes and signatures, changes nothing, and works beside a running server: it
+//! looks at the tree as it was built when it began.
+//!
+//! Rows and tiles are two copies of every record. Where they differ, the signed root says which of the two is damaged.
+
+mod heads;
+mod leaves;
+mod tree;
+
+use std::ops::{ControlFlow, Range};
+
+use modkeep_store::fsck::{Finding, Severity};
+use modkeep_store::{Error, KeyFault, LogStore, TileFile};
+use modkeep_tlog::{RecordId, TreeSize, VerifierKey};
+
+use crate::audit::duplicates::Entry;
+use crate::audit::tree::WIDTH;
+use crate::fsck::heads::Heads;
+use crate::fsck::leaves::{Job, Leaves};
+use crate::fsck::tree::Rows;
+
+/// Findings that are listed; further ones are counted.
+const FINDINGS_MAX: usize = 10_000;
+/// Tiles of records that one thread reads at a time: 4,096 rows.
+const TILES_AT_ONCE: u64 = 16;
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose signatures stored heads must bear, the log's present key first; none: signatures are not looked at.
+    pub keys: Vec<VerifierKey>,
+    /// Records that are read; their tiles whole. Of the others only the leaf hashes are looked at.
+    pub records: Range<u64>,
+    /// Of these, every so many tiles one is read: 1 for all.
+    pub sample: u64,
+    /// Threads that hash.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keys: Vec::new(), records: 0..u64::MAX, sample: 1, jobs: 2 }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// Records done.
+    pub records: u64,
+    /// Records that there are.
+    pub of: u64,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Checked {
+    /// Rows compared with tiles and hashed.
+    pub records: u64,
+    /// Tiles, of records and of hashes.
+    pub tiles: u64,
+    /// Stored heads compared with the root of their size.
+    pub heads: u64,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What is not as it should be, in order of its place.
+    pub findings: Vec<Finding>,
+    /// Findings beyond the limit.
+    pub unlisted: u64,
+    /// What was looked at.
+    pub checked: Checked,
+    /// Whether it came to the end.
+    pub complete: bool,
+}
+
+impl Report {
+    /// Whether every promise holds.
+    pub fn is_sound(&self) -> bool {
+        self.unlisted == 0 && self.findings.iter().all(|finding| finding.severity < Severity::Error)
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+}
+
+/// Something that breaks a promise. `id` is the rule of the specification.
+fn broken(id: &'static str, place: impl Into<String>, text: impl Into<String>) -> Finding {
+    Finding { id, severity: Severity::Error, path: place.into(), text: text.into() }
+}
+
+/// Checks the whole log. Memory grows by 16 bytes a record, for the search for duplicates.
+pub fn run(
+    store: &LogStore,
+    options: &Options,
+    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    let state = store.state()?;
+    let mut heads = Heads::read(store, &state, &options.keys, &mut report)?;
+    let mut rows = Rows::default();
+    let mut names = Vec::new();
+    heads.compare(&rows, TreeSize::EMPTY, &[], &mut report);
+
+    let leaves = Leaves { store, options };
+    let built = state.built.get();
+    let full = built / WIDTH;
+    let mut tile = 0;
+    let jobs = options.jobs.clamp(1, 64) as u64;
+    while tile < full {
+        let batch: Vec<Job> = (0..jobs)
+            .map(|n| tile + n * TILES_AT_ONCE)
+            .take_while(|first| *first < full)
+            .map(|first| Job {
+                tiles: first..(first + TILES_AT_ONCE).min(full),
+                heads: heads.within(first, TILES_AT_ONCE),
+            })
+            .collect();
+        for outcome in leaves.check_all(batch) {
+            for found in outcome? {
+                found.findings.into_iter().for_each(|finding| report.add(finding));
+                names.extend(found.names);
+                report.checked.records += found.records;
+                report.checked.tiles += found.tiles;
+                for (size, prefix) in &found.prefixes {
+                    heads.compare(&rows, *size, prefix, &mut report);
+                }
+                rows.push(store, found.root, &mut report)?;
+                tile += 1;
+                if let Some(size) = TreeSize::new(tile * WIDTH) {
+                    heads.compare(&rows, size, &[], &mut report);
+                }
+            }
+        }
+        if watch(Progress { records: tile * WIDTH, of: built }).is_break() {
+            return Ok(report);
+        }
+    }
+    let open = leaves.open(&state, &mut report, &mut names)?;
+    for size in heads.within(full, 1) {
+        let width = usize::try_from(size.get() - full * WIDTH).unwrap_or_default();
+        heads.compare(&rows, size, open.get(..width * 32).unwrap_or(&open), &mut report);
+    }
+    rows.compare_edge(&state, &open, &mut report);
+    heads.unproven(&mut report);
+    duplicates(store, names, &mut report)?;
+    keys(store, &mut report)?;
+    strays(store, state.sequenced, &mut report)?;
+    report.checked.heads = heads.checked;
+    report.complete = true;
+    Ok(report)
+}
+
+/// Two rows of one name (A1, rule 1).
+fn duplicates(store: &LogStore, mut names: Vec<Entry>, report: &mut Report) -> Result<(), Error> {
+    names.sort_unstable();
+    for pair in names.windows(2) {
+        let [older, newer] = pair else { continue };
+        let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
+        if older.name() != newer.name() {
+            continue;
+        }
+        let (one, other) = (store.record(first)?, store.record(second)?);
+        if let (Some(one), Some(other)) = (one, other)
+            && (&one.record.module, &one.record.version) == (&other.record.module, &other.record.version)
+        {
+            let text = format!("{}@{} has record {first} already", one.record.module, one.record.version);
+            report.add(broken("A1", record_place(second), text));
+        }
+    }
+    Ok(())
+}
+
+/// The key index, which answers lookups, against the rows.
+fn keys(store: &LogStore, report: &mut Report) -> Result<(), Error> {
+    for fault in store.check_keys(FINDINGS_MAX)? {
+        let text = match fault {
+            KeyFault::Missing(id) => format!("record {id} is not found by its module version"),
+            KeyFault::Count { entries, records } => format!("{entries} entries for {records} records"),
+            KeyFault::Damaged(reason) => reason,
+        };
+        report.add(broken("C2", "log/keys", text));
+    }
+    Ok(())
+}
+
+/// Files that belong to no tile of the tree.
+fn strays(store: &LogStore, sequenced: TreeSize, report: &mut Report) -> Result<(), Error> {
+    store.walk_tiles(&mut |file| {
+        let (place, text, severity) = match file {
+            TileFile::Tile(tile) if tile.is_within(sequenced) => return Ok(()),
+            TileFile::Tile(tile) => {
+                (format!("log/{}", tile.path()), "a tile beyond every record", Severity::Error)
+            }
+            TileFile::Stray(path) => (path, "not a tile; garbage of a crash, perhaps", Severity::Note),
+        };
+        report.add(Finding { id: "D2", severity, path: place, text: text.to_owned() });
+        Ok(())
+    })
+}
+
+/// Where a row is.
+fn record_place(id: RecordId) -> String {
+    format!("log/log.sqlite: record {id}")
+}
