@@ -44,6 +44,7 @@ pub use state::{State, StateError};
 
 use crate::audit::evidence::{Evidence, Found};
 use crate::audit::source::settle;
+pub(crate) use crate::audit::source::tile;
 use crate::audit::walk::Walk;
 
 /// What one audit is to do.

@@ -19,6 +19,7 @@ pub mod keys;
 mod log;
 mod queue;
 mod read;
+pub mod rebuild;
 mod sabotage;
 mod sequencer;
 mod shared;

@@ -335,6 +335,65 @@ pub(crate) enum LogCommand {
     Keygen(Keygen),
     /// Have everything recorded that a go.sum names, and compare: the exit status is 7 if a sum differs
     Import(LogImport),
+    /// Check every record, tile and head of our log against each other
+    Fsck(LogFsck),
+    /// Write the log as a tree of files that any file server can serve
+    Export(LogExport),
+    /// Make missing tiles and the index of names again from the records, or a whole log from an exported tree
+    Rebuild(LogRebuild),
+}
+
+/// `log rebuild`
+#[derive(Args, Debug)]
+pub(crate) struct LogRebuild {
+    /// Fill an empty log from this tree, as log export writes it in both layouts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// Whose signature the tree's heads must bear; else that of the configured key
+    #[arg(long, value_name = "NAME+HASH+KEY", requires = "from")]
+    pub(crate) key: Option<String>,
+}
+
+/// `log fsck`
+#[derive(Args, Debug)]
+pub(crate) struct LogFsck {
+    /// Read records from this one on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Read records before this one; the hashes of all the others are looked at in any case
+    #[arg(long, value_name = "N")]
+    pub(crate) to: Option<u64>,
+    /// Read the records of one tile in so many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sample: u64,
+    /// Whose signatures heads must bear; else those of the configured keys. May be repeated
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    pub(crate) key: Vec<String>,
+    /// Threads that hash
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+}
+
+/// `log export`
+#[derive(Args, Debug)]
+pub(crate) struct LogExport {
+    /// The directory to write; made if missing. What is there already is kept, so that a second run adds only what is new
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The paths of go commands, those of C2SP tlog-tiles, or both
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) layout: Layout,
+}
+
+/// Which paths an exported log has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Layout {
+    /// latest, tile/8/L/N, tile/8/data/N
+    Go,
+    /// checkpoint, tile/L/N, tile/entries/N
+    C2sp,
+    /// Both
+    Both,
 }
 
 /// `log keygen`

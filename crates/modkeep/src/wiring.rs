@@ -17,6 +17,7 @@ use modkeep_module::Patterns;
 use modkeep_origin::Origin;
 use modkeep_store::{MinFree, Store, SystemClock};
 use modkeep_sumdb::Relay;
+use modkeep_tlog::VerifierKey;
 use modkeep_upstream::{Chain, Database, DatabaseConfig, Entry, GoSumDb, Patience, Separator, Upstream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -320,6 +321,11 @@ fn gosumdb(effective: &Effective) -> Result<GoSumDb, Failed> {
         "default" => Ok(GoSumDb::default()),
         text => Ok(GoSumDb::parse(text).map_err(|error| effective.slip("verify.log", error.to_string()))?),
     }
+}
+
+/// The keys that open the heads of our own log; none where it is not configured.
+pub(crate) fn log_verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, Failed> {
+    log::verifiers(effective)
 }
 
 /// Modules that no public database is asked about: their names are private, or they are not checked.

@@ -56,6 +56,9 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Audit(audit) => audit::run(audit, &effective, output),
         Command::Proof(command) => proof::run(command, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
+        Command::Log(LogCommand::Fsck(fsck)) => log::fsck(fsck, &effective, output),
+        Command::Log(LogCommand::Export(export)) => log::export(export, &effective, output),
+        Command::Log(LogCommand::Rebuild(rebuild)) => log::rebuild(rebuild, &effective, output),
         Command::Log(LogCommand::Import(import)) => log::import(import, &effective, output),
         Command::Completion { .. } | Command::Version | Command::Log(LogCommand::Keygen(_)) => Ok(Exit::Done),
     }

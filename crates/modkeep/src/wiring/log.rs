@@ -54,6 +54,12 @@ pub(super) struct Plan {
     config: Config,
 }
 
+/// The keys that open our heads, the present one first; none where no log is configured.
+pub(super) fn verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, Failed> {
+    let signers = plan(effective)?.map(|plan| plan.signers).unwrap_or_default();
+    Ok(signers.iter().map(|signer| signer.verifier().clone()).collect())
+}
+
 /// Reads the section and the keys. A key that is not fit for use stops the start (I16).
 pub(super) fn plan(effective: &Effective) -> Result<Option<Plan>, Failed> {
     let section = &effective.config.log;

@@ -16,6 +16,7 @@
     reason = "a test fails by panicking, reports by printing, and a table is as long as it is"
 )]
 
+mod auditing;
 mod cli;
 mod differential;
 mod disk_full;

@@ -1,7 +1,13 @@
 //! `log`: the keys and the records of our own checksum database.
 
+mod export;
+mod fsck;
 mod import;
 mod keygen;
+mod rebuild;
 
+pub(super) use export::run as export;
+pub(super) use fsck::run as fsck;
 pub(super) use import::run as import;
 pub(super) use keygen::run as keygen;
+pub(super) use rebuild::run as rebuild;
