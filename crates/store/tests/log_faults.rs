@@ -206,6 +206,32 @@ fn damaged_keys_are_noticed_and_made_again() {
     }
 }
 
+/// R7, R9: what the rows say and the index does not is named, a second record of a module version too.
+#[test]
+fn rows_that_the_index_does_not_know_are_named() {
+    let twin = "UPDATE log_record SET (module, version) = \
+        (SELECT module, version FROM log_record WHERE id = 5) WHERE id = 7";
+    let plants = [
+        (
+            "DELETE FROM log_record WHERE id = 199; UPDATE log_state SET seq_size = 199, built_size = 1",
+            vec![],
+        ),
+        ("UPDATE log_record SET version = 'v9.9.9' WHERE id = 5", vec![5]),
+        (twin, vec![7]),
+    ];
+    for (sql, missing) in plants {
+        let folder = new_folder();
+        finish(&open(folder.path()).log_tuned(SMALL).unwrap(), 0..200).unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("log/log.sqlite")).unwrap();
+        connection.execute_batch(sql).unwrap();
+        drop(connection);
+        let faults = open(folder.path()).log_tuned(SMALL).unwrap().check_keys(9).unwrap();
+        let named = |fault: &KeyFault| if let KeyFault::Missing(id) = fault { Some(id.get()) } else { None };
+        assert_eq!(faults.iter().filter_map(named).collect::<Vec<_>>(), missing, "{sql}: {faults:?}");
+        assert!(!faults.is_empty(), "{sql}");
+    }
+}
+
 /// The index is damaged under a running writer: it stops, and the one after it goes on.
 #[test]
 fn a_writer_stops_when_its_keys_are_damaged() {

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) use block::Digest;
 pub(super) use marker::Marker;
+pub(super) use shard::Blocks;
 
 use crate::blobs::Room;
 use crate::error::Error;
@@ -24,6 +25,22 @@ use shard::{Shard, blocks_for, corrupt, is_missing};
 
 /// The folder of the index in the log's.
 pub(super) const KEYS: &str = "keys";
+
+/// What all entries of the index come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Survey {
+    pub(super) entries: u64,
+    /// The sum of the entries' fingerprints.
+    pub(super) fingerprint: u128,
+    /// Each is found where it is looked for, alone under its digest, and has the id of a record.
+    pub(super) are_plain: bool,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self { entries: 0, fingerprint: 0, are_plain: true }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -126,24 +143,35 @@ impl Keys {
         }
     }
 
+    /// The same for the one writer, within a batch.
+    pub(super) fn candidates_keeping(&self, digest: Digest, blocks: &mut Blocks) -> Result<Vec<u64>, Error> {
+        let number = digest.shard(self.shards.len());
+        match &*self.shard(number) {
+            Some(shard) => shard.candidates_keeping(digest, blocks),
+            None => Err(self.missing(number)),
+        }
+    }
+
     /// Files an id. The one writer only. Not synced.
-    pub(super) fn insert(&self, digest: Digest, id: u64) -> Result<(), Error> {
+    pub(super) fn insert(&self, digest: Digest, id: u64, blocks: &mut Blocks) -> Result<(), Error> {
         let number = digest.shard(self.shards.len());
         loop {
             // Exclusive, so that no reader of this process meets a block that is half written.
             let shard = self.shards[number].write().unwrap_or_else(PoisonError::into_inner);
             let Some(open) = &*shard else { return Err(self.missing(number)) };
-            if open.insert(digest, id)? {
+            if open.insert(digest, id, blocks)? {
                 return Ok(());
             }
-            let blocks = open.blocks();
+            let length = open.blocks();
             drop(shard);
-            self.grow(number, blocks.saturating_mul(2))?;
+            self.grow(number, length.saturating_mul(2))?;
+            blocks.forget(u32::try_from(number).unwrap_or(u32::MAX));
         }
     }
 
-    /// Makes room for a log of so many records.
-    pub(super) fn fit(&self, records: u64) -> Result<(), Error> {
+    /// Makes room for a log of so many records; says whether anything changed, so that no block is where it was.
+    pub(super) fn fit(&self, records: u64) -> Result<bool, Error> {
+        let mut has_grown = false;
         let each = records.div_ceil(u64::from(self.count()));
         for number in 0..self.count() {
             let wanted = blocks_for(each, number, self.count());
@@ -151,9 +179,10 @@ impl Keys {
             let has = self.shard(number).as_ref().map(Shard::blocks);
             if has.is_some_and(|has| has < wanted) {
                 self.grow(number, wanted)?;
+                has_grown = true;
             }
         }
-        Ok(())
+        Ok(has_grown)
     }
 
     /// Replaces a shard by a longer one with the same entries. It is synced before it gets the name, so the name stands
@@ -230,12 +259,19 @@ impl Keys {
         })
     }
 
-    /// How many entries there are. Reads everything.
-    pub(super) fn entries(&self) -> Result<u64, Error> {
-        (0..self.shards.len()).try_fold(0, |sum, number| match &*self.shard(number) {
-            Some(shard) => Ok(sum + shard.count()?),
-            None => Err(self.missing(number)),
-        })
+    /// Looks at all entries, in the order of the files.
+    pub(super) fn survey(&self, records: u64) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for number in 0..self.shards.len() {
+            let shard = self.shard(number);
+            let Some(open) = &*shard else { return Err(self.missing(number)) };
+            open.walk(&mut |digest, id, is_alone| {
+                survey.entries += 1;
+                survey.are_plain &= is_alone && digest.shard(self.shards.len()) == number && id < records;
+                survey.fingerprint = survey.fingerprint.wrapping_add(digest.fingerprint(id));
+            })?;
+        }
+        Ok(survey)
     }
 
     fn missing(&self, number: usize) -> Error {

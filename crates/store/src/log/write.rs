@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::clock::to_micros;
 use crate::engine::{Lost, damaged, failed};
 use crate::error::Error;
-use crate::log::keys::{Digest, Marker};
+use crate::log::keys::{Blocks, Digest, Marker};
 use crate::log::read::{Inner, PAGE};
 use crate::log::rows::Sources;
 use crate::log::{
@@ -37,6 +37,8 @@ pub struct LogWriter {
     store: LogStore,
     epoch: u64,
     sequenced: u64,
+    /// The mark of the key index that the database has.
+    noted: u64,
     edge: Vec<Vec<u8>>,
     /// Sizes of heads that will be forgotten, smallest first.
     unaligned: VecDeque<u64>,
@@ -66,6 +68,7 @@ impl LogWriter {
             marker,
             epoch,
             sequenced: state.sequenced.get(),
+            noted: mark,
             edge: state.edge,
             unaligned,
             sources: Sources::default(),
@@ -85,13 +88,17 @@ impl LogWriter {
     /// [`Error::DiskFull`] when less than the configured reserve is free: nothing was written, and it may be tried again.
     pub fn sequence(&mut self, batch: &[NewRecord], now: SystemTime) -> Result<Vec<Sequenced>, Error> {
         self.usable()?;
-        let plans = self.plan(batch).map_err(|error| self.distrust(error))?;
+        let mut blocks = Blocks::default();
+        let plans = self.plan(batch, &mut blocks).map_err(|error| self.distrust(error))?;
         let fresh = plans.iter().filter(|plan| matches!(plan, Plan::New { .. })).count() as u64;
         let first = self.sequenced;
         if fresh > 0 {
             self.store.0.room().admit(fresh * RECORD_ROOM)?;
+            if self.make_room(first + fresh)? {
+                blocks = Blocks::default();
+            }
             self.append(batch, &plans, first + fresh, now)?;
-            self.file(&plans, first).map_err(|error| self.distrust(error))?;
+            self.file(&plans, first, &mut blocks).map_err(|error| self.distrust(error))?;
         }
         let mut next = first;
         let outcomes = plans.iter().map(|plan| match plan {
@@ -104,8 +111,16 @@ impl LogWriter {
         outcomes.collect()
     }
 
+    /// Makes room in the key index before anything has an id; says whether it changed. A full disk leaves it as it was.
+    fn make_room(&mut self, records: u64) -> Result<bool, Error> {
+        self.store.0.keys.fit(records).map_err(|error| match error {
+            full @ Error::DiskFull { .. } => full,
+            other => self.distrust(other),
+        })
+    }
+
     /// Looks every record of a batch up, in the log and among those before it.
-    fn plan(&self, batch: &[NewRecord]) -> Result<Vec<Plan>, Error> {
+    fn plan(&self, batch: &[NewRecord], blocks: &mut Blocks) -> Result<Vec<Plan>, Error> {
         let inner = &self.store.0;
         let mut earlier: HashMap<(&str, &str), (u64, &GoSumRecord)> = HashMap::new();
         let mut next = self.sequenced;
@@ -118,7 +133,7 @@ impl LogWriter {
             }
             let digest = inner.keys.digest(module, version);
             let mut known = None;
-            for id in inner.keys.candidates(digest)? {
+            for id in inner.keys.candidates_keeping(digest, blocks)? {
                 if let Some(sums) = rows::sums_if(&self.connection, id, module, version)? {
                     known = Some(Plan::Known { id, is_same: sums == (record.zip_h1, record.go_mod_h1) });
                     break;
@@ -152,20 +167,19 @@ impl LogWriter {
             self.sources.forget();
         }
         self.kept(outcome)?;
-        self.sequenced = end;
+        (self.sequenced, self.noted) = (end, mark);
         Ok(())
     }
 
     /// Files what was sequenced in the key index.
-    fn file(&self, plans: &[Plan], first: u64) -> Result<(), Error> {
+    fn file(&self, plans: &[Plan], first: u64, blocks: &mut Blocks) -> Result<(), Error> {
         let keys = &self.store.0.keys;
-        keys.fit(self.sequenced)?;
         let digests = plans.iter().filter_map(|plan| match plan {
             Plan::New { digest } => Some(*digest),
             Plan::Known { .. } => None,
         });
         for (id, digest) in (first..).zip(digests) {
-            keys.insert(digest, id)?;
+            keys.insert(digest, id, blocks)?;
         }
         keys.set_filed(self.sequenced);
         if self.sequenced - self.marker.mark() >= self.store.0.tuning.mark_every {
@@ -288,7 +302,7 @@ impl LogWriter {
     fn leave(&mut self) -> Result<(), Error> {
         self.marker.stop();
         self.usable()?;
-        if self.marker.mark() == self.sequenced {
+        if self.noted == self.sequenced {
             return Ok(());
         }
         self.store.0.keys.sync()?;
@@ -389,11 +403,12 @@ fn knows(inner: &Inner, connection: &Connection, mark: u64) -> Result<bool, Erro
 fn file(inner: &Inner, connection: &Connection, from: u64, sequenced: u64) -> Result<(), Error> {
     let mut next = from;
     while next < sequenced {
+        let mut blocks = Blocks::default();
         for (id, module, version) in rows::names(connection, next, PAGE)? {
             if id != next {
                 return Err(damaged(format!("record {next} is missing")));
             }
-            inner.keys.insert(inner.keys.digest(&module, &version), id)?;
+            inner.keys.insert(inner.keys.digest(&module, &version), id, &mut blocks)?;
             next += 1;
         }
         if rows::sequenced(connection)? < sequenced {

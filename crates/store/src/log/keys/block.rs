@@ -20,6 +20,15 @@ impl Digest {
         usize::from(self.0[0]) & (shards - 1)
     }
 
+    /// A number for an entry whose sums tell whether two sets of entries are the same. Against accidents, as the sum of a
+    /// block is.
+    pub(in crate::log) fn fingerprint(self, id: u64) -> u128 {
+        let [a, b, rest @ ..] = self.0;
+        let (first, second) = (u64::from_le_bytes(rest), u64::from(a) | u64::from(b) << 8 | id << 16);
+        let mixed = |seed| step(step(seed, first), second);
+        u128::from(mixed(1)) << 64 | u128::from(mixed(2))
+    }
+
     /// The block of a shard at which the search begins; `blocks` is a power of two.
     pub(super) fn home(self, blocks: u32) -> u32 {
         let [_, _, rest @ ..] = self.0;
@@ -89,6 +98,11 @@ impl Block {
         })
     }
 
+    /// The ids under a digest.
+    pub(super) fn filed(&self, digest: Digest) -> impl Iterator<Item = u64> {
+        self.entries().filter(move |(other, _)| *other == digest).map(|(_, id)| id)
+    }
+
     /// Adds an entry; says whether there was room. An entry that is there already needs none.
     pub(super) fn add(&mut self, digest: Digest, id: u64, place: Place) -> bool {
         if self.entries().any(|entry| entry == (digest, id)) {
@@ -112,19 +126,20 @@ impl Block {
         self.0[..8].copy_from_slice(&sum);
     }
 
-    /// Each word changes the state by a step that can be undone, so a change of one word always changes the sum.
-    /// It guards against accidents only; whoever can write here needs no forged sums.
+    /// A change of one word always changes the sum. It guards against accidents only; whoever can write here needs no forged sums.
     fn sum(&self, place: Place) -> u64 {
         let at = u64::from(place.shard) << 48
             | u64::from(place.blocks.trailing_zeros()) << 40
             | u64::from(place.index);
-        let step = |state: u64, word: u64| {
-            let mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            mixed ^ (mixed >> 32)
-        };
         let (words, _) = self.0[8..].as_chunks::<8>();
         words.iter().fold(step(place.seed, at), |state, word| step(state, u64::from_le_bytes(*word)))
     }
+}
+
+/// Mixes a word into a state. It can be undone, so that different words make different states.
+fn step(state: u64, word: u64) -> u64 {
+    let mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One shard of the key index: a file of blocks, searched from a key's home block to the first block with room.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +17,17 @@ const PROBES_MAX: u32 = 32;
 
 /// How often a block is read again whose sum is wrong, where another process may be writing it this instant.
 const READS_MAX: u32 = 4;
+
+/// Blocks that the writer has read for one batch, by shard and index. It is the only one to write, so they stay true
+/// until a shard grows.
+#[derive(Debug, Default)]
+pub(in crate::log) struct Blocks(HashMap<(u32, u32), Block>);
+
+impl Blocks {
+    pub(super) fn forget(&mut self, shard: u32) {
+        self.0.retain(|(of, _), _| *of != shard);
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -80,9 +93,9 @@ impl Shard {
     /// The ids that are filed under a digest.
     pub(super) fn candidates(&self, digest: Digest) -> Result<Vec<u64>, Error> {
         let (mut place, mut found) = (self.home(digest), Vec::new());
-        for _ in 0..PROBES_MAX.min(self.start.blocks) {
+        for _ in 0..self.probes() {
             let block = self.block(place)?;
-            found.extend(block.entries().filter(|(other, _)| *other == digest).map(|(_, id)| id));
+            found.extend(block.filed(digest));
             if !block.is_full() {
                 break;
             }
@@ -91,12 +104,37 @@ impl Shard {
         Ok(found)
     }
 
+    /// The same for the writer, which will need the blocks again.
+    pub(super) fn candidates_keeping(&self, digest: Digest, blocks: &mut Blocks) -> Result<Vec<u64>, Error> {
+        let (mut place, mut found) = (self.home(digest), Vec::new());
+        for _ in 0..self.probes() {
+            let block = self.kept(place, blocks)?;
+            found.extend(block.filed(digest));
+            if !block.is_full() {
+                break;
+            }
+            place = place.next();
+        }
+        Ok(found)
+    }
+
+    fn kept<'a>(&self, place: Place, blocks: &'a mut Blocks) -> Result<&'a mut Block, Error> {
+        match blocks.0.entry((place.shard, place.index)) {
+            Entry::Occupied(kept) => Ok(kept.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(self.block(place)?)),
+        }
+    }
+
+    fn probes(&self) -> u32 {
+        PROBES_MAX.min(self.start.blocks)
+    }
+
     /// Files an id under a digest; says whether there was room. What is filed already is written again, since whether
     /// it ever reached the disk may be unknown (R10).
-    pub(super) fn insert(&self, digest: Digest, id: u64) -> Result<bool, Error> {
+    pub(super) fn insert(&self, digest: Digest, id: u64, blocks: &mut Blocks) -> Result<bool, Error> {
         let mut place = self.home(digest);
-        for _ in 0..PROBES_MAX.min(self.start.blocks) {
-            let mut block = self.block(place)?;
+        for _ in 0..self.probes() {
+            let block = self.kept(place, blocks)?;
             if block.add(digest, id, place) {
                 self.dirty.store(true, Ordering::Release);
                 let written = self.file.write_at(block.bytes(), place.offset());
@@ -136,10 +174,22 @@ impl Shard {
         Ok(Some(grown.iter().flat_map(|block| *block.bytes()).collect()))
     }
 
-    /// How many entries it holds. Reads all of it.
-    pub(super) fn count(&self) -> Result<u64, Error> {
-        (0..self.start.blocks)
-            .try_fold(0, |sum, index| Ok(sum + self.block(Place { index, ..self.start })?.count() as u64))
+    /// Meets every entry, and whether a search for its digest finds it alone. Reads all of the file once, in order.
+    pub(super) fn walk(&self, meet: &mut dyn FnMut(Digest, u64, bool)) -> Result<(), Error> {
+        for index in 0..self.start.blocks {
+            let block = self.block(Place { index, ..self.start })?;
+            let entries: Vec<_> = block.entries().collect();
+            for (digest, id) in &entries {
+                let is_plain = digest.home(self.start.blocks) == index && !block.is_full();
+                let is_alone = if is_plain {
+                    entries.iter().filter(|(other, _)| other == digest).count() == 1
+                } else {
+                    self.candidates(*digest)? == [*id]
+                };
+                meet(*digest, *id, is_alone);
+            }
+        }
+        Ok(())
     }
 }
 
