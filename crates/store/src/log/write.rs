@@ -88,7 +88,7 @@ impl LogWriter {
     /// [`Error::DiskFull`] when less than the configured reserve is free: nothing was written, and it may be tried again.
     pub fn sequence(&mut self, batch: &[NewRecord], now: SystemTime) -> Result<Vec<Sequenced>, Error> {
         self.usable()?;
-        let mut blocks = Blocks::default();
+        let mut blocks = Blocks::of(batch.len());
         let plans = self.plan(batch, &mut blocks).map_err(|error| self.distrust(error))?;
         let fresh = plans.iter().filter(|plan| matches!(plan, Plan::New { .. })).count() as u64;
         let first = self.sequenced;

@@ -108,6 +108,15 @@ impl Block {
         if self.entries().any(|entry| entry == (digest, id)) {
             return true;
         }
+        let is_added = self.add_unsealed(digest, id);
+        if is_added {
+            self.seal(place);
+        }
+        is_added
+    }
+
+    /// The same without a look at what is there, and without the sum.
+    pub(super) fn add_unsealed(&mut self, digest: Digest, id: u64) -> bool {
         let count = self.count();
         if count == SLOTS {
             return false;
@@ -117,11 +126,10 @@ impl Block {
         slot[10..].copy_from_slice(&id.to_le_bytes()[..6]);
         let count = u16::try_from(count + 1).unwrap_or(u16::MAX);
         self.0[8..10].copy_from_slice(&count.to_le_bytes());
-        self.seal(place);
         true
     }
 
-    fn seal(&mut self, place: Place) {
+    pub(super) fn seal(&mut self, place: Place) {
         let sum = self.sum(place).to_le_bytes();
         self.0[..8].copy_from_slice(&sum);
     }

@@ -15,6 +15,9 @@ use crate::log::keys::block::{BLOCK_BYTES, Block, Digest, Place, SLOTS};
 /// the chance of such a row is beyond all odds.
 const PROBES_MAX: u32 = 32;
 
+/// The usual largest batch (C3).
+const BATCH: usize = 4096;
+
 /// How often a block is read again whose sum is wrong, where another process may be writing it this instant.
 const READS_MAX: u32 = 4;
 
@@ -24,6 +27,11 @@ const READS_MAX: u32 = 4;
 pub(in crate::log) struct Blocks(HashMap<(u32, u32), Block>);
 
 impl Blocks {
+    /// For a batch of so many records.
+    pub(in crate::log) fn of(records: usize) -> Self {
+        Self(HashMap::with_capacity(records.min(BATCH)))
+    }
+
     pub(super) fn forget(&mut self, shard: u32) {
         self.0.retain(|(of, _), _| *of != shard);
     }
@@ -148,7 +156,7 @@ impl Shard {
     /// The bytes of an empty shard.
     pub(super) fn empty_image(seed: u64, shard: u32, blocks: u32) -> Vec<u8> {
         let start = Place { seed, shard, blocks, index: 0 };
-        (0..blocks).flat_map(|index| *Block::empty(Place { index, ..start }).bytes()).collect()
+        joined((0..blocks).map(|index| Block::empty(Place { index, ..start })))
     }
 
     /// The bytes of a shard of `blocks` blocks with all entries of this one; `None` when they do not fit.
@@ -160,7 +168,7 @@ impl Shard {
                 let mut place = Place { index: digest.home(blocks), ..start };
                 let mut is_filed = false;
                 for _ in 0..PROBES_MAX.min(blocks) {
-                    is_filed = grown[place.index as usize].add(digest, id, place);
+                    is_filed = grown[place.index as usize].add_unsealed(digest, id);
                     if is_filed {
                         break;
                     }
@@ -171,7 +179,10 @@ impl Shard {
                 }
             }
         }
-        Ok(Some(grown.iter().flat_map(|block| *block.bytes()).collect()))
+        for (index, block) in (0..blocks).zip(&mut grown) {
+            block.seal(Place { index, ..start });
+        }
+        Ok(Some(joined(grown.into_iter())))
     }
 
     /// Meets every entry, and whether a search for its digest finds it alone. Reads all of the file once, in order.
@@ -191,6 +202,14 @@ impl Shard {
         }
         Ok(())
     }
+}
+
+fn joined(blocks: impl ExactSizeIterator<Item = Block>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(blocks.len() * BLOCK_BYTES);
+    for block in blocks {
+        bytes.extend_from_slice(block.bytes());
+    }
+    bytes
 }
 
 /// The length that fits so many entries: a power of two.
