@@ -130,7 +130,7 @@ impl Fetch {
         let subject = || question.subject();
         let failure = walk
             .best_or(|| Failure::Internal { subject: subject(), reason: "a flight without sources".into() });
-        self.unless_here(question, failure).await
+        self.unless_here(question, failure, take_off).await
     }
 
     async fn land_answer(

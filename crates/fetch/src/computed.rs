@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Instant;
 
 use modkeep_module::gomod::GoMod;
 use modkeep_module::{Info, ModulePath, ModuleVersion, Version, latest, list};
@@ -11,7 +12,7 @@ use modkeep_store::{FileKind, StoredAnswer, VersionRecord};
 
 use crate::desk::{Changing, Topic};
 use crate::failure::Failure;
-use crate::{Fetch, FreshAnswer, How, said};
+use crate::{Event, Fetch, FreshAnswer, How, said};
 
 /// How many versions a failure names for the reader.
 const NAMED_MAX: usize = 3;
@@ -73,11 +74,15 @@ impl Fetch {
         &self,
         question: &Changing,
         failure: Failure,
+        take_off: Instant,
     ) -> Result<Arc<StoredAnswer>, Failure> {
         if !failure.is_absence() || matches!(question, Changing::Query(..)) {
             return Err(failure);
         }
         let Some(answer) = self.stand_in(question, None).await? else { return Err(failure) };
+        // The caller has his answer, and whoever watches origins hears all the same that this one is gone.
+        let took = self.now().saturating_duration_since(take_off);
+        self.tell(&Event::Failed { kind: question.kind(), failure: &failure, took });
         Ok(self.keep_answer(question, answer.bytes.clone(), self.today(), COMPUTED, None).await)
     }
 

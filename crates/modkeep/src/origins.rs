@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use modkeep_fetch::{Event, Kind, Observer};
+use modkeep_fetch::{Event, Kind, Observer, Subject};
 use modkeep_mirror::Mirror;
 use modkeep_module::ModulePath;
 use modkeep_origin::Watch;
@@ -23,11 +23,20 @@ pub(crate) fn ears(observer: Observer) -> (Observer, Heard) {
     let (tell, heard) = mpsc::channel(WAITING_MAX);
     let hearing = move |event: &Event<'_>| {
         observer(event);
-        if let Event::Fetched { subject, kind: Kind::List, not_modified: false, .. } = event {
+        if let Some(subject) = told_of(event) {
             let _ = tell.try_send(subject.module.clone()); // the slow round comes by too
         }
     };
     (Arc::new(hearing), heard)
+}
+
+/// Whose list has changed, or is nowhere any more.
+fn told_of<'e>(event: &Event<'e>) -> Option<&'e Subject> {
+    match event {
+        Event::Fetched { subject, kind: Kind::List, not_modified: false, .. } => Some(subject),
+        Event::Failed { kind: Kind::List, failure, .. } if failure.is_absence() => Some(failure.subject()),
+        _ => None,
+    }
 }
 
 /// Looks at the origins of what is served: at once where it costs nothing, on a slow round otherwise. Only where the

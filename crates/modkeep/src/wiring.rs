@@ -76,12 +76,7 @@ impl House {
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
         store.set_work_bytes_max(effective.config.origin.cache_max.0);
-        let origin = Origin::new(modkeep_origin::Parts {
-            config: origin::config(effective)?,
-            programs: Some(origin::programs(effective)?),
-            egress: egress.clone(),
-            store: store.clone(),
-        });
+        let origin = repositories(effective, &egress, &store)?;
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let (log, own) = log::open(plan.zip(told), &store);
@@ -132,6 +127,20 @@ impl House {
             log.close().await;
         }
     }
+}
+
+fn repositories(effective: &Effective, egress: &Egress, store: &Store) -> Result<Origin, Failed> {
+    Ok(Origin::new(modkeep_origin::Parts {
+        config: origin::config(effective)?,
+        programs: Some(origin::programs(effective)?),
+        egress: egress.clone(),
+        store: store.clone(),
+    }))
+}
+
+/// The way to repositories, for who wants to look at them and nothing else.
+pub(crate) fn looking(effective: &Effective, store: &Store) -> Result<Origin, Failed> {
+    repositories(effective, &egress(effective, &Sources::of(effective)?, &[])?, store)
 }
 
 /// Whether the configuration fits together and the world, without building anything.

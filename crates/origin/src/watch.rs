@@ -3,11 +3,12 @@
 //! The `.info` of a version says which commit and which tag it was made of, whoever made it (`Origin` with `Hash` and
 //! `Ref`). What is found is noted in the store; nothing that is stored ever changes for it (R3, C21).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modkeep_module::info::Origin as Recorded;
-use modkeep_module::{Info, ModulePath, ModuleVersion};
+use modkeep_module::{Info, ModulePath, ModuleVersion, pseudo};
 use modkeep_store::{FileKind, OriginCheck, OriginState, Repository as Where, Store};
 
 use crate::error::Error;
@@ -37,10 +38,17 @@ pub struct Watch {
     tell: Tell,
 }
 
+/// Whether a look asks after commits that no tag names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Commits {
+    Asked,
+    Passed,
+}
+
 /// What the origin of a module says of all its versions at once.
 enum Said {
     /// These are its refs now.
-    Refs { place: RepositoryPlace, refs: Arc<Refs>, moved_to: Option<String> },
+    Refs { place: RepositoryPlace, opened: Arc<Opened>, refs: Arc<Refs>, moved_to: Option<String> },
     /// All of them are in this state.
     All(OriginState, String),
     /// Its versions come from somebody's proxy: there are no tags to look at.
@@ -54,24 +62,70 @@ impl Watch {
     }
 
     /// Looks at the origin of a module, and notes what became of its stored versions. One request where the refs of the
-    /// repository are not fresh, none where they are.
+    /// repository are not fresh, none where they are. What became of commits without a tag, refs do not tell: nothing is
+    /// noted of pseudo-versions as long as the repository answers.
     ///
     /// Trouble at the origin is no finding: it comes back as the error, and what was known stays.
     pub async fn look(&self, module: &ModulePath) -> Result<Vec<OriginCheck>, Error> {
+        self.examine(module, Commits::Passed).await
+    }
+
+    /// As [`Watch::look`], and asks whether the commits of pseudo-versions are still in some branch or below some tag
+    /// (V-91): one request more for all refs, and one for what is new in the history where they have moved.
+    pub async fn look_closely(&self, module: &ModulePath) -> Result<Vec<OriginCheck>, Error> {
+        self.examine(module, Commits::Asked).await
+    }
+
+    async fn examine(&self, module: &ModulePath, commits: Commits) -> Result<Vec<OriginCheck>, Error> {
         let stored = self.store.versions(&Where::main(), module).await.map_err(Error::Store)?;
+        if stored.is_empty() {
+            return Ok(Vec::new());
+        }
         let said = self.ask(module).await?;
         let now = self.store.clock().now();
         let mut checks = Vec::new();
         for record in stored {
             let Ok(version) = ModuleVersion::new(module.clone(), record.version.clone()) else { continue };
             let recorded = self.recorded(&version).await;
-            let Some((state, detail)) = state(&said, &version, recorded.as_ref()) else { continue };
+            let found = match (&said, pseudo::parse(&record.version)) {
+                (Said::Refs { opened, .. }, Ok(pseudo)) => {
+                    self.commit_state(commits, opened, &pseudo.rev, recorded.as_ref()).await
+                }
+                _ => tag_state(&said, &version, recorded.as_ref()),
+            };
+            let Some((state, detail)) = state(&said, found, recorded.as_ref()) else { continue };
             checks.push(OriginCheck { version, state, checked_at: now, since: now, detail: cut(detail) });
         }
         for news in self.store.note_origins(checks.clone()).await.map_err(Error::Store)? {
             (self.tell)(&news);
         }
         Ok(checks)
+    }
+
+    /// Whether the commit of a pseudo-version is still part of its repository; `None` where that was not asked, or cannot
+    /// be told now.
+    async fn commit_state(
+        &self,
+        commits: Commits,
+        opened: &Arc<Opened>,
+        short: &str,
+        recorded: Option<&Recorded>,
+    ) -> Option<(OriginState, String)> {
+        if commits == Commits::Passed {
+            return None;
+        }
+        let name = recorded.map(|recorded| recorded.hash.as_str()).filter(|hash| !hash.is_empty());
+        let name = name.unwrap_or(short);
+        match self.origin.heard(opened, opened.repository().resolve(name).await) {
+            Ok(_) => Some((OriginState::Stands, String::new())),
+            Err(Error::NoVersion { .. }) => {
+                Some((OriginState::TagGone, format!("commit {name} is in no branch and below no tag")))
+            }
+            Err(error) => {
+                tracing::debug!(event = "watch", commit = name, %error, "nobody can tell whether it stands");
+                None
+            }
+        }
     }
 
     /// Looks at every module whose last look is older than `every`, one repository a minute at most and none at the
@@ -95,7 +149,7 @@ impl Watch {
             after = Some(last.as_str().to_owned());
             for module in modules {
                 if self.is_due(&module, every).await? {
-                    if let Err(error) = self.look(&module).await {
+                    if let Err(error) = self.look_closely(&module).await {
                         tracing::debug!(event = "watch", %module, %error, "no look at the origin");
                     }
                     tokio::time::sleep(PACE).await;
@@ -104,13 +158,19 @@ impl Watch {
         }
     }
 
-    /// Whether the module was never looked at, or long ago. A version that has just come was just seen at its origin.
+    /// Whether the module was never looked at, or long ago, or some pseudo-version of it, which only a round looks at. A
+    /// version that has just come was just seen at its origin.
     async fn is_due(&self, module: &ModulePath, every: Duration) -> Result<bool, Error> {
         let known = self.store.origin_checks(Some(module)).await.map_err(Error::Store)?;
         let stored = self.store.versions(&Where::main(), module).await.map_err(Error::Store)?;
         let looks = known.iter().map(|check| check.checked_at);
         let newest = looks.max().or_else(|| stored.iter().map(|record| record.first_seen).max());
-        Ok(newest.is_some_and(|newest| self.is_older(newest, every)))
+        let looked: HashMap<_, _> =
+            known.iter().map(|check| (check.version.version(), check.checked_at)).collect();
+        let commits = stored.iter().filter(|record| record.version.is_pseudo());
+        let commits =
+            commits.map(|record| looked.get(&record.version).copied().unwrap_or(record.first_seen)).min();
+        Ok([newest, commits].into_iter().flatten().any(|then| self.is_older(then, every)))
     }
 
     fn is_older(&self, than: SystemTime, every: Duration) -> bool {
@@ -135,7 +195,7 @@ impl Watch {
             Opened::Mixed(mixed) => mixed.here().moved_to().map(|url| url.to_string()),
             Opened::Program(_) => None,
         };
-        Ok(Said::Refs { place, refs, moved_to })
+        Ok(Said::Refs { place, opened, refs, moved_to })
     }
 
     /// What the stored `.info` says of the version's origin. One that cannot be read is the store's trouble, told to
@@ -152,16 +212,19 @@ impl Watch {
     }
 }
 
-/// What became of one version; `None` where that cannot be told.
-fn state(said: &Said, version: &ModuleVersion, recorded: Option<&Recorded>) -> Option<(OriginState, String)> {
-    let (place, refs, moved_to) = match said {
+/// What became of one version, of which its tag or commit says `found`; `None` where that cannot be told.
+fn state(
+    said: &Said,
+    found: Option<(OriginState, String)>,
+    recorded: Option<&Recorded>,
+) -> Option<(OriginState, String)> {
+    let (place, moved_to) = match said {
         Said::Nothing => return None,
         Said::All(state, why) => return Some((*state, why.clone())),
-        Said::Refs { place, refs, moved_to } => (place, refs, moved_to),
+        Said::Refs { place, moved_to, .. } => (place, moved_to),
     };
-    let tag = tag_state(refs, place, version, recorded);
-    if tag.as_ref().is_some_and(|(state, _)| *state != OriginState::Stands) {
-        return tag;
+    if found.as_ref().is_some_and(|(state, _)| *state != OriginState::Stands) {
+        return found;
     }
     let known = recorded.map(|recorded| recorded.url.as_str()).filter(|url| !url.is_empty());
     if known.is_some_and(|known| !is_same(known, &place.url)) {
@@ -170,21 +233,17 @@ fn state(said: &Said, version: &ModuleVersion, recorded: Option<&Recorded>) -> O
     if let Some(moved_to) = moved_to {
         return Some((OriginState::RepoMoved, format!("redirected to {moved_to}")));
     }
-    tag
+    found
 }
 
-/// What its tag says now. A commit without a tag stands as long as its repository answers: whether it is still part of
-/// its history, refs do not tell.
+/// What its tag says now.
 fn tag_state(
-    refs: &Refs,
-    place: &RepositoryPlace,
+    said: &Said,
     version: &ModuleVersion,
     recorded: Option<&Recorded>,
 ) -> Option<(OriginState, String)> {
+    let Said::Refs { place, refs, .. } = said else { return None };
     let stands = Some((OriginState::Stands, String::new()));
-    if version.version().is_pseudo() {
-        return stands;
-    }
     let named = recorded.map(|recorded| recorded.reference.as_str());
     let name = if let Some(name) = named.filter(|name| name.starts_with("refs/tags/")) {
         name.to_owned()

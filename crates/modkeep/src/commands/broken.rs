@@ -2,13 +2,13 @@
 //! without a mirror.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use modkeep_module::gosum::{self, GoSum};
 use modkeep_module::{H1, ModulePath, ModuleVersion, Patterns};
-use modkeep_origin::{Watch, Zip};
-use modkeep_store::{FileKind, OriginCheck, OriginState, Repository};
+use modkeep_origin::{Origin, Watch, Zip};
+use modkeep_store::{FileKind, OriginCheck, OriginState, Repository, Store, SystemClock};
 use serde_json::json;
 
 use super::{open_read_only, runtime};
@@ -16,7 +16,7 @@ use crate::cli::List;
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
-use crate::wiring::{House, Sources};
+use crate::wiring::{looking, store_config};
 
 pub(super) fn run(
     list: &List,
@@ -28,10 +28,16 @@ pub(super) fn run(
     if let Some(go_sum) = &list.from {
         let named = named_in(go_sum)?;
         let named = named.into_iter().filter(|(version, _)| wants(version.path())).collect();
-        return with_house(effective, async |house| from_go_sum(house, named, output).await);
+        return runtime()?.block_on(async {
+            let look = Look::beside_others(effective)?;
+            from_go_sum(&look, named, output).await
+        });
     }
     if list.recheck {
-        return with_house(effective, async |house| recheck(house, &wants, output).await);
+        return runtime()?.block_on(async {
+            let look = Look::alone(effective)?;
+            recheck(&look, &wants, output).await
+        });
     }
     let store = open_read_only(effective)?;
     let checks = runtime()?.block_on(store.origin_checks(None))?;
@@ -42,35 +48,92 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn with_house(
-    effective: &Effective,
-    work: impl AsyncFnOnce(&House) -> Result<Exit, Failed>,
-) -> Result<Exit, Failed> {
-    runtime()?.block_on(async {
-        let sources = Sources::of(effective)?;
-        let house = House::build(effective, &sources, modkeep_fetch::unobserved())?;
-        let exit = work(&house).await;
-        house.close().await;
-        exit
-    })
+/// What a look at origins needs.
+struct Look {
+    /// What is served here.
+    kept: Store,
+    /// Where passing files lie.
+    work: Store,
+    origin: Origin,
+    _folder: Option<PassingFolder>,
+}
+
+impl Look {
+    /// As the store's one writer, because what is found will be noted.
+    fn alone(effective: &Effective) -> Result<Self, Failed> {
+        match Store::open(store_config(effective)?, Arc::new(SystemClock)) {
+            Ok(store) => Self::over(effective, store.clone(), store, None),
+            Err(error @ modkeep_store::Error::Locked { .. }) => {
+                let text = format!(
+                    "{error}, which looks at each origin once every [origin] watch; stop it to have all looked at now"
+                );
+                Err(Failed::new(Exit::Store, text))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Beside a running server too: nothing is noted, and files that pass lie in a folder of their own then.
+    fn beside_others(effective: &Effective) -> Result<Self, Failed> {
+        let config = store_config(effective)?;
+        match Store::open(config.clone(), Arc::new(SystemClock)) {
+            Ok(store) => Self::over(effective, store.clone(), store, None),
+            Err(modkeep_store::Error::Locked { .. }) => {
+                let folder = PassingFolder::new()?;
+                let passing = modkeep_store::Config { path: folder.0.join("store"), ..config.clone() };
+                let (kept, work) =
+                    (Store::open_read_only(config)?, Store::open(passing, Arc::new(SystemClock))?);
+                Self::over(effective, kept, work, Some(folder))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn over(
+        effective: &Effective,
+        kept: Store,
+        work: Store,
+        folder: Option<PassingFolder>,
+    ) -> Result<Self, Failed> {
+        work.set_work_bytes_max(effective.config.origin.cache_max.0);
+        let origin = looking(effective, &work)?;
+        Ok(Self { kept, work, origin, _folder: folder })
+    }
+}
+
+/// A folder among the system's temporary ones that goes with this value.
+struct PassingFolder(PathBuf);
+
+impl PassingFolder {
+    fn new() -> Result<Self, Failed> {
+        let path = std::env::temp_dir().join(format!("modkeep-look-{}", std::process::id()));
+        let mut make = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+        // One that is there already is somebody else's.
+        make.create(&path)
+            .map_err(|error| Failed::new(Exit::Failed, format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PassingFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // what stays is the system's to clean up
+    }
 }
 
 /// Asks every origin of what is kept, one after the other.
-async fn recheck(
-    house: &House,
-    wants: &impl Fn(&ModulePath) -> bool,
-    output: &Output,
-) -> Result<Exit, Failed> {
-    let watch = Watch::new(house.origin.clone(), house.store.clone(), Arc::new(|_| {}));
-    let mut kept = super::kept::Kept::of(&house.store);
+async fn recheck(at: &Look, wants: &impl Fn(&ModulePath) -> bool, output: &Output) -> Result<Exit, Failed> {
+    let watch = Watch::new(at.origin.clone(), at.kept.clone(), Arc::new(|_| {}));
+    let mut kept = super::kept::Kept::of(&at.kept);
     let (mut found, mut unasked) = (0, 0);
     while let Some((module, _)) = kept.next(wants).await? {
-        if let Err(error) = watch.look(&module).await {
+        if let Err(error) = watch.look_closely(&module).await {
             unasked += 1;
             output.problem(&format!("{module}: {error}"));
         }
         // What is known of it now, with the time since which it is so; of a module that could not be asked, what was known.
-        let mut checks = house.store.origin_checks(Some(&module)).await?;
+        let mut checks = at.kept.origin_checks(Some(&module)).await?;
         checks.retain(|check| check.state != OriginState::Stands);
         found += checks.len();
         show(&checks, output);
@@ -137,7 +200,7 @@ enum Verdict {
 /// Says of each version whether it could still be built without a mirror. The exit status is 0 where all could, 7 where one
 /// makes other bytes now, 5 where one is gone, 8 where one could not be asked.
 async fn from_go_sum(
-    house: &House,
+    at: &Look,
     named: BTreeMap<ModuleVersion, Sums>,
     output: &Output,
 ) -> Result<Exit, Failed> {
@@ -145,7 +208,7 @@ async fn from_go_sum(
     let (total, mut broken) = (named.len(), 0);
     for (place, (version, sums)) in named.into_iter().enumerate() {
         output.progress(|| format!("{place} of {total}"));
-        let (state, detail) = match look(house, &version, sums).await? {
+        let (state, detail) = match look(at, &version, sums).await? {
             Verdict::Found(state, detail) => {
                 states.insert(state);
                 broken += usize::from(state != OriginState::Stands);
@@ -177,9 +240,9 @@ async fn from_go_sum(
 }
 
 /// Makes of the origin what the go.sum has sums of, and compares.
-async fn look(house: &House, version: &ModuleVersion, sums: Sums) -> Result<Verdict, Failed> {
+async fn look(at: &Look, version: &ModuleVersion, sums: Sums) -> Result<Verdict, Failed> {
     use modkeep_origin::Error;
-    let stored = house.store.version(&Repository::main(), version).await?;
+    let stored = at.kept.version(&Repository::main(), version).await?;
     for (kind, sum) in [(FileKind::Mod, sums.go_mod), (FileKind::Zip, sums.zip)] {
         let kept = stored.as_ref().and_then(|record| record.recorded(kind)).map(|recorded| recorded.h1());
         if let (Some(kept), Some(sum)) = (kept, sum)
@@ -189,7 +252,7 @@ async fn look(house: &House, version: &ModuleVersion, sums: Sums) -> Result<Verd
             return Ok(Verdict::Found(OriginState::TagMoved, detail));
         }
     }
-    Ok(match made(house, version, sums).await {
+    Ok(match made(at, version, sums).await {
         Ok(None) => Verdict::Found(OriginState::Stands, String::new()),
         Ok(Some(differs)) => Verdict::Found(OriginState::TagMoved, differs),
         Err(Error::NoModule { reason }) => Verdict::Found(OriginState::RepoGone, reason),
@@ -203,18 +266,18 @@ async fn look(house: &House, version: &ModuleVersion, sums: Sums) -> Result<Verd
 
 /// What differs between the go.sum and what the origin makes now, if anything does.
 async fn made(
-    house: &House,
+    at: &Look,
     version: &ModuleVersion,
     sums: Sums,
 ) -> Result<Option<String>, modkeep_origin::Error> {
     let differs =
         |what: &str, sum: H1, now: H1| (sum != now).then(|| format!("its {what} is {now} now, not {sum}"));
     if let Some(sum) = sums.zip {
-        let store = house.store.clone();
+        let store = at.work.clone();
         let scratch = tokio::task::spawn_blocking(move || store.scratch()).await;
         let trouble = |reason: String| modkeep_origin::Error::Trouble { host: "here".into(), reason };
         let scratch = scratch.map_err(|error| trouble(error.to_string()))?;
-        let zip = match house.origin.zip(version, scratch.map_err(modkeep_origin::Error::Store)?).await? {
+        let zip = match at.origin.zip(version, scratch.map_err(modkeep_origin::Error::Store)?).await? {
             Zip::Built(zip) => zip,
             Zip::Sent(scratch) => {
                 let version = version.clone();
@@ -229,7 +292,7 @@ async fn made(
         }
     }
     match sums.go_mod {
-        Some(sum) => Ok(differs("go.mod", sum, H1::of_go_mod(&house.origin.go_mod(version).await?))),
+        Some(sum) => Ok(differs("go.mod", sum, H1::of_go_mod(&at.origin.go_mod(version).await?))),
         None => Ok(None),
     }
 }

@@ -387,3 +387,69 @@ fn ssh_goes_to_hosts_whose_keys_are_known() {
         assert_eq!(answer.status == 200, opens, "{}\n{}", answer.text(), modkeep.said());
     }
 }
+
+#[test]
+fn beside_a_running_server_a_go_sum_is_looked_at_and_a_recheck_names_the_process() {
+    let server = GitServer::start(Kind::Full);
+    fated(&server, "stays");
+    let setup = direct(&server);
+    let modkeep = setup.serve();
+    let zip = modkeep.get("/github.com/eve/stays/@v/v1.0.0.zip");
+    assert_eq!(zip.status, 200, "{}", zip.text());
+    let h1 = zip.header("etag").unwrap().trim_matches('"').replacen("h1-", "h1:", 1);
+    std::fs::write(setup.home().join("go.sum"), format!("github.com/eve/stays v1.0.0 {h1}\n")).unwrap();
+    let from = ["list", "--broken", "--from", "go.sum"];
+    assert!(crate::ended(&setup.run(&from), 0).contains("0 broken"));
+    server.fault("eve/stays/", Fault::Status(404, Vec::new()));
+    assert!(crate::ended(&setup.run(&from), 5).contains("github.com/eve/stays@v1.0.0 repo_gone: "));
+    let refused = crate::ended(&setup.run(&["list", "--broken", "--recheck"]), 9);
+    assert!(refused.contains(&format!("in use by process {}", modkeep.pid())), "{refused}");
+    assert!(refused.contains("[origin] watch") && !refused.contains("--server"), "{refused}");
+    modkeep.stop();
+    assert!(crate::ended(&setup.run(&["list", "--broken", "--recheck"]), 0).contains(" repo_gone since "));
+}
+
+#[test]
+fn a_commit_that_no_branch_holds_any_more_is_found_by_a_close_look() {
+    let server = GitServer::start(Kind::Full);
+    let mut repository = server.repository("github.com/eve/forgets");
+    repository.put("go.mod", "module github.com/eve/forgets\n").commit("first").branch("side");
+    repository.put("eve.go", "package eve\n").commit("second").save();
+    let setup = direct(&server);
+    let modkeep = setup.serve();
+    let info = modkeep.get("/github.com/eve/forgets/@v/side.info").text();
+    let version = info.split('"').find(|word| word.starts_with("v0.0.0-")).unwrap().to_owned();
+    assert_eq!(modkeep.get(&format!("/github.com/eve/forgets/@v/{version}.zip")).status, 200);
+    modkeep.stop();
+    let look = || {
+        crate::ended(&setup.run(&["list", "--broken", "--recheck"]), 0);
+        crate::ended(&setup.run(&["list", "--broken"]), 0)
+    };
+    assert!(look().contains("0 broken"));
+    repository.git(&["update-ref", "refs/heads/side", "refs/heads/main"]);
+    let said = look();
+    let told = format!("github.com/eve/forgets@{version} tag_gone since ");
+    assert!(said.contains(&told) && said.contains("is in no branch and below no tag"), "{said}");
+}
+
+#[test]
+fn a_list_that_fails_because_its_repository_is_gone_is_noted() {
+    let server = GitServer::start(Kind::Full);
+    fated(&server, "vanishes");
+    let setup = direct(&server).with("MODKEEP_ORIGIN_LIST_TTL", "0s").with("MODKEEP_ORIGIN_ABSENT_TTL", "0s");
+    let modkeep = setup.serve();
+    for end in ["@v/v1.0.0.info", "@v/v1.0.0.zip"] {
+        assert_eq!(modkeep.get(&format!("/github.com/eve/vanishes/{end}")).status, 200);
+    }
+    server.fault("eve/vanishes/", Fault::Status(404, Vec::new()));
+    let told = || {
+        modkeep.get("/github.com/eve/vanishes/@v/list");
+        let answer = modkeep.get("/github.com/eve/vanishes/@v/v1.0.0.info");
+        answer.header("x-modkeep-origin").map(str::to_owned)
+    };
+    let begin = std::time::Instant::now();
+    while told().as_deref() != Some("repo-gone") {
+        assert!(begin.elapsed().as_secs() < 60, "{}", modkeep.said());
+        std::thread::sleep(std::time::Duration::from_millis(50)); // a background look has no event to wait for
+    }
+}
