@@ -51,6 +51,15 @@ pub(crate) fn repository(repository: &mut GitRepo, files: usize) {
     repository.repack();
 }
 
+/// One version more, with another file changed and, if it is to be so, another go.mod.
+pub(crate) fn grow(repository: &mut GitRepo, files: usize, version: &str, new_go_mod: bool) {
+    if new_go_mod {
+        repository
+            .put("go.mod", format!("module github.com/bench/files{files}\n\ngo 1.21\n\n// {version}\n"));
+    }
+    repository.put(name(1), text(version.len(), 900)).commit("grow").tag(version).save();
+}
+
 fn name(file: usize) -> String {
     format!("pkg{}/part{}/file{file}.go", file / 400, file / 20 % 20)
 }
@@ -62,10 +71,12 @@ fn size(file: usize) -> usize {
 
 /// Words at random, the same each time.
 fn text(seed: usize, bytes: usize) -> String {
-    let mut state = seed as u64 * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407;
+    let next =
+        |state: u64| state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let mut state = next(seed as u64);
     let mut text = String::from("package bench\n\n");
     while text.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = next(state);
         text.push_str(WORDS[(state >> 33) as usize % WORDS.len()]);
         if (state >> 40).is_multiple_of(7) {
             text.push_str(&((state >> 45) % 10_000).to_string());

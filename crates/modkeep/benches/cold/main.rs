@@ -20,11 +20,12 @@ mod rows;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use modkeep_testkit::git::{Cost, Kind};
 use modkeep_testkit::program::{Program, Setup};
-use modkeep_testkit::{Answer, GitServer, Go, Pages, get};
+use modkeep_testkit::{Answer, GitRepo, GitServer, Go, Pages, get};
 
 const MODKEEP: &str = env!("CARGO_BIN_EXE_modkeep");
 
@@ -53,6 +54,7 @@ pub(crate) struct Bench {
     server: GitServer,
     pages: Pages,
     files: usize,
+    repository: Mutex<GitRepo>,
 }
 
 /// What modkeep spent on something.
@@ -65,12 +67,18 @@ pub(crate) struct Spent {
 impl Bench {
     fn of(files: usize) -> Self {
         let (server, pages) = (GitServer::start(Kind::Full), Pages::start());
-        made::repository(&mut server.repository(&module(files)), files);
-        Self { server, pages, files }
+        let mut repository = server.repository(&module(files));
+        made::repository(&mut repository, files);
+        Self { server, pages, files, repository: Mutex::new(repository) }
     }
 
     pub(crate) fn module(&self) -> String {
         module(self.files)
+    }
+
+    /// The author tags one more version, with a new go.mod or without.
+    pub(crate) fn grow(&self, version: &str, new_go_mod: bool) {
+        made::grow(&mut self.repository.lock().unwrap(), self.files, version, new_go_mod);
     }
 
     /// `/module/@v/NAME`

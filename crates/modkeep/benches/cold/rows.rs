@@ -23,6 +23,9 @@ pub(crate) const ROWS: &[Row] = &[
     ("herd of 1,000 on one zip", herd),
     ("processes started for a version", processes),
     ("kept beside the served files", kept),
+    // These change the repository, so they come last.
+    ("list and latest, a new tag with the same go.mod", |bench| list_changed(bench, "v1.10.0", false)),
+    ("list and latest, a new tag with a new go.mod", |bench| list_changed(bench, "v1.11.0", true)),
 ];
 
 /// Callers of one address: the server bounds what one client may have open.
@@ -126,12 +129,26 @@ fn first_list(bench: &Bench) -> String {
 fn list_again(bench: &Bench) -> String {
     let (_setup, program) = bench.modkeep_with(LIST_TTL);
     one_by_one(bench, &program, &lists(bench));
+    Cells { spent: Some(stale_lists(bench, &program)), requests: "1", ..Cells::default() }.told()
+}
+
+fn list_changed(bench: &Bench, version: &str, new_go_mod: bool) -> String {
+    let (_setup, program) = bench.modkeep_with(LIST_TTL);
+    one_by_one(bench, &program, &lists(bench));
+    bench.grow(version, new_go_mod);
+    Cells { spent: Some(stale_lists(bench, &program)), requests: "1, plus the go.mod", ..Cells::default() }
+        .told()
+}
+
+/// Both lists when their lifetime is over.
+fn stale_lists(bench: &Bench, program: &modkeep_testkit::Program) -> Spent {
     std::thread::sleep(LIST_TTL * 2);
-    let mut spent = bench.ask(&program, &lists(bench));
+    let before = cpu(program.pid());
+    let mut spent = bench.ask(program, &lists(bench));
     // What was stale is answered at once and asked again behind the answer.
     std::thread::sleep(LIST_TTL / 2);
-    spent.cost = bench.server().cost();
-    Cells { spent: Some(spent), requests: "1", ..Cells::default() }.told()
+    (spent.cost, spent.cpu) = (bench.server().cost(), cpu(program.pid()) - before);
+    spent
 }
 
 fn list_inside(bench: &Bench) -> String {
