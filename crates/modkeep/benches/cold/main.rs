@@ -110,7 +110,7 @@ impl Bench {
         let answers: Vec<Answer> = std::thread::scope(|scope| {
             let ask = |path: &String| {
                 let url = format!("{}{path}", program.url());
-                scope.spawn(move || get(&url))
+                scope.spawn(move || patient(&url))
             };
             let asked: Vec<_> = paths.iter().map(ask).collect();
             asked.into_iter().map(|answer| answer.join().unwrap()).collect()
@@ -153,6 +153,16 @@ impl Bench {
 
     pub(crate) fn server(&self) -> &GitServer {
         &self.server
+    }
+}
+
+/// Asks until there is an answer: on a busy machine a large fetch outlasts the wait of a request, and goes on.
+fn patient(url: &str) -> Answer {
+    loop {
+        let answer = get(url);
+        if answer.status != 504 {
+            return answer;
+        }
     }
 }
 
