@@ -16,7 +16,7 @@ use modkeep_log::{AppendError, Appended, Log};
 use modkeep_module::{H1, ModuleVersion, Patterns};
 use modkeep_store::{Evidence, EvidenceKind, FileKind, NewRecord, RecordSource, VersionRecord};
 use modkeep_tlog::client::ProvenRecord;
-use modkeep_tlog::{GoSumRecord, Note, ProofFile};
+use modkeep_tlog::{GoSumRecord, ProofFile};
 
 use crate::desk::{Desk, Topic, Work};
 use crate::failure::{Absent, Failure, Subject};
@@ -149,9 +149,11 @@ impl Fetch {
 
     /// Whether the repository of a version may make the log grow once more (K05).
     fn within_budget(&self, of: &ModuleVersion) -> Result<(), Failure> {
-        self.0.growth.admit(of, self.now()).map_err(|retry_after| Failure::OriginLimit {
+        let log = self.own(of)?.log.name();
+        self.0.growth.admit(of, self.now()).map_err(|retry_after| Failure::LogBusy {
             subject: Subject::version(of),
-            host: of.path().as_str().into(),
+            log: log.into(),
+            reason: "too many commits of one repository at once".into(),
             retry_after,
         })
     }
@@ -301,10 +303,11 @@ fn sums_here(of: &ModuleVersion, known: &VersionRecord) -> Option<GoSumRecord> {
 
 /// What anybody needs to check that the public database has this record: its place, the way to the root, the signed head.
 fn provenance(of: &ModuleVersion, proof: &ProvenRecord) -> Result<Vec<u8>, Failure> {
-    let unfit = |reason: String| Failure::Internal { subject: Subject::version(of), reason: reason.into() };
-    let note = Note::parse(proof.head().note()).map_err(|error| unfit(error.to_string()))?;
-    let file = ProofFile::new(proof.id(), proof.inclusion().to_vec(), note);
-    file.map(|file| file.to_text().into_bytes()).map_err(|error| unfit(error.to_string()))
+    let file = ProofFile::of(proof).map(|file| file.to_text().into_bytes());
+    file.map_err(|error| Failure::Internal {
+        subject: Subject::version(of),
+        reason: error.to_string().into(),
+    })
 }
 
 fn evidence(

@@ -47,6 +47,7 @@ impl Pages {
             notice: config.notice.clone(),
             base: config.public_url.trim_end_matches('/').to_owned(),
             sumdb: config.sumdb.clone(),
+            log_key: config.log_key.clone(),
             private: config.private.clone(),
             version: config.version.clone(),
             ..FrontPage::default()

@@ -93,6 +93,8 @@ pub struct Config {
     pub private: String,
     /// The checksum database that is relayed; for the setup box.
     pub sumdb: Option<String>,
+    /// The key of our own checksum database, where there is one; for the setup box.
+    pub log_key: Option<String>,
     /// Import paths whose go-import pages are served here (`[[origin.vanity]]`).
     pub announced: Vec<Announcement>,
     /// The program's version, for `/version` and the pages.
@@ -114,6 +116,7 @@ impl Default for Config {
             notice: String::new(),
             private: String::new(),
             sumdb: None,
+            log_key: None,
             announced: Vec::new(),
             version: env!("CARGO_PKG_VERSION").into(),
             access_log: AccessLog::default(),

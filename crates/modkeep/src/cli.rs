@@ -405,7 +405,7 @@ pub(crate) struct Keygen {
     /// The file to write the secret key to; an existing one is never overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// The log's address for the GOSUMDB line, where go commands reach it neither at https://NAME nor as their GOPROXY
+    /// The log's address for the GOSUMDB line, where go commands reach it neither by its name nor as their GOPROXY
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 }

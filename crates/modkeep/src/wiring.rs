@@ -69,7 +69,10 @@ impl House {
         observer: Observer,
         told: Option<modkeep_log::Observer>,
     ) -> Result<Self, Failed> {
-        let plan = log::plan(effective)?;
+        let plan = match told {
+            Some(told) => log::plan(effective)?.map(|plan| (plan, told)),
+            None => None,
+        };
         let gosumdb = gosumdb(effective)?;
         let (private, unchecked) = (private(effective)?, unchecked(effective, &gosumdb)?);
         let egress = egress(effective, sources, &[])?;
@@ -79,7 +82,7 @@ impl House {
         let origin = repositories(effective, &egress, &store)?;
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let (log, own) = log::open(plan.zip(told), &store);
+        let (log, own) = log::open(plan, &store);
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
             chain: sources.chain(&egress, patience, &origin),

@@ -29,6 +29,8 @@ pub struct FrontPage {
     pub base: String,
     /// The checksum database that is relayed, if any.
     pub sumdb: Option<String>,
+    /// The key of the checksum database of our own, if there is one: it answers for private modules too.
+    pub log_key: Option<String>,
     /// Private patterns in Go's own grammar, joined by commas; empty shows no lines for them.
     pub private: String,
     /// Modules with at least one version here.
@@ -106,6 +108,7 @@ struct Front<'a> {
     base_path: &'a str,
     style: &'static str,
     sumdb: Option<&'a str>,
+    log_key: Option<&'a str>,
     private: &'a str,
     modules: String,
     versions: String,
@@ -136,6 +139,7 @@ pub fn front(page: &FrontPage) -> String {
         base_path: path_of(&page.base),
         style: STYLE_PATH,
         sumdb: page.sumdb.as_deref(),
+        log_key: page.log_key.as_deref(),
         private: &page.private,
         modules: grouped(page.modules),
         versions: grouped(page.versions),
@@ -219,6 +223,7 @@ mod tests {
             notice: "Maintenance on Sunday".into(),
             base: "https://mirror.example/go".into(),
             sumdb: Some("sum.golang.org".into()),
+            log_key: None,
             private: "git.corp.example,*.internal.example".into(),
             modules: 1_234_567,
             versions: 89,
@@ -253,6 +258,14 @@ mod tests {
         assert!(!page.contains("GONOSUMDB") && !page.contains("GOPRIVATE"));
         assert!(page.contains("Nothing yet."));
         assert!(page.contains("href=\"/assets/ledger-1.css\""));
+    }
+
+    #[test]
+    fn a_database_of_our_own_is_the_one_to_set_and_private_modules_are_in_it() {
+        let page = front(&FrontPage { log_key: Some("mirror.example/log+0a1b2c3d+AaBb".into()), ..full() });
+        assert!(page.contains("go env -w GOSUMDB=mirror.example/log+0a1b2c3d+AaBb"), "{page}");
+        assert!(page.contains("ENV GOSUMDB=mirror.example/log+0a1b2c3d+AaBb"), "{page}");
+        assert!(!page.contains("GONOSUMDB=git.corp.example"), "{page}");
     }
 
     #[test]

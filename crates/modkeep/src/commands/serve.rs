@@ -41,6 +41,7 @@ pub(super) fn run(
             Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
         let (observer, heard) = crate::origins::ears(watch::observer(&metrics));
         let house = if serve.check {
+            crate::wiring::check(effective)?;
             House::build(effective, &sources, observer)?
         } else {
             House::build_with_log(effective, &sources, observer, watch::log::observer(&metrics))?
@@ -209,6 +210,7 @@ fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http
         notice: effective.config.web.notice.clone(),
         private: effective.config.origin.private.join(","),
         sumdb: house.database.as_ref().map(|database| database.name().to_owned()),
+        log_key: house.log.log().and_then(|log| log.keys().first()).map(ToString::to_string),
         announced: announced(effective),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime: Some(tokio::runtime::Handle::current()),

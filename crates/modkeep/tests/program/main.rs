@@ -40,7 +40,7 @@ mod upstream_faults;
 
 use std::process::Output;
 
-use modkeep_testkit::program::Setup;
+use modkeep_testkit::program::{Program, Setup};
 use modkeep_testkit::{ModuleWorld, Site, SumDb, Upstream};
 
 /// The program under test, as cargo built it.
@@ -78,6 +78,13 @@ fn with_log(setup: Setup) -> (Setup, String) {
         .with("MODKEEP_LOG_NAME", LOG)
         .with("MODKEEP_LOG_KEY_FILE", &key_file);
     (setup, key)
+}
+
+/// How many records the newest head of its log covers.
+#[track_caller]
+fn log_size(modkeep: &Program) -> u64 {
+    let latest = modkeep.get("/log/latest").text();
+    latest.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or_else(|| panic!("no head: {latest}"))
 }
 
 /// Both streams of a command that must have ended with this exit code.

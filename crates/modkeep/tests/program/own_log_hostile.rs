@@ -4,7 +4,7 @@ use modkeep_testkit::client::allow_descriptors;
 use modkeep_testkit::{Fault, Lie, ModuleWorld, Pending, Site, SumDb, Upstream};
 use modkeep_tlog::LookupAnswer;
 
-use crate::{DATABASE, LOG, ended, mirror_of, upstream, with_log};
+use crate::{DATABASE, LOG, ended, log_size, mirror_of, upstream, with_log};
 
 const FINCH: &str = "birds.example/finch@v0.9.0";
 
@@ -61,7 +61,7 @@ fn hostile_i01_i05_i06_i07_i08_paths_of_our_log() {
             }
         }
     }
-    assert_eq!(modkeep.metric("modkeep_log_size", &[LOG]), 0.0, "nothing was recorded");
+    assert_eq!(log_size(&modkeep), 0, "nothing was recorded");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn hostile_i02_j08_names_that_are_denied_are_asked_of_nobody_and_shown_nowhere()
     for (place, text) in [("output", modkeep.said()), ("metrics", metrics), ("index", index)] {
         assert!(!text.contains("secret.example"), "{place}: {text}");
     }
-    assert_eq!(modkeep.metric("modkeep_log_size", &[LOG]), 0.0);
+    assert_eq!(log_size(&modkeep), 0);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn hostile_i03_versions_that_do_not_exist_are_asked_for_once() {
         assert_eq!(answer.header("cache-control"), Some("public, max-age=60"));
     }
     assert_eq!(upstream.count("/lookup/"), 1);
-    assert_eq!(modkeep.metric("modkeep_log_size", &[LOG]), 0.0);
+    assert_eq!(log_size(&modkeep), 0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn hostile_i04_a_thousand_first_lookups_make_one_record() {
         assert_eq!(LookupAnswer::parse(&answer.body).unwrap().id.get(), 0, "caller {caller}");
     }
     assert_eq!(upstream.count(zip), 1, "one fetch for all");
-    assert_eq!(modkeep.metric("modkeep_log_size", &[LOG]), 1.0);
+    assert_eq!(log_size(&modkeep), 1);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn hostile_i17_an_old_copy_of_the_log_is_read_and_not_signed() {
     let refused = modkeep.get("/log/lookup/example.com/tern@v1.5.2");
     assert_eq!((refused.status, refused.code()), (503, Some("log-busy")), "{}", refused.text());
     assert_eq!(modkeep.get("/example.com/tern/@v/v1.5.2.mod").status, 200, "modules are served");
-    assert_eq!(modkeep.metric("modkeep_log_signing", &[LOG]), 0.0);
+    assert!(modkeep.metric("modkeep_log_signing", &[LOG]) < 0.5);
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {

@@ -14,7 +14,7 @@ use modkeep_tlog::{
     GoSumRecord, LookupAnswer, RecordId, RecordText, SignerKey, Tile, TreeBuilder, TreeHead, TreeSize,
 };
 
-use crate::{ended, mirror_of, upstream_of, with_log};
+use crate::{ended, log_size, mirror_of, upstream_of, with_log};
 
 const MODULE: &str = "birds.example/finch";
 const VERSION: &str = "v0.9.0";
@@ -101,8 +101,7 @@ fn stage() -> Stage {
     let key = std::fs::read_to_string(setup.home().join("key")).unwrap();
     let key = SignerKey::parse(key.trim_end()).unwrap();
     let modkeep = setup.serve();
-    let size = modkeep.get("/log/latest").text().lines().nth(1).unwrap().parse::<u64>().unwrap();
-    let size = TreeSize::new(size).unwrap();
+    let size = TreeSize::new(log_size(&modkeep)).unwrap();
     let mut tree = TreeBuilder::new();
     while tree.size() < size {
         let (index, width) = (tree.size().get() / 256, (size.get() - tree.size().get()).min(256));
@@ -124,6 +123,10 @@ fn stage() -> Stage {
 fn invented(module: &str, version: &str, seed: u8) -> RecordText {
     let (module, version) = (module.to_owned(), version.to_owned());
     GoSumRecord { module, version, zip_h1: [seed; 32], go_mod_h1: [seed; 32] }.to_text().unwrap()
+}
+
+fn lookup_with(id: RecordId, text: &RecordText, head: &str) -> Vec<u8> {
+    LookupAnswer { id, text: text.clone(), note: head.as_bytes().into() }.to_bytes()
 }
 
 impl Stage {
@@ -163,10 +166,6 @@ impl Stage {
     /// The honest answers, and this one to the lookup.
     fn with_lookup(&self, lookup: Vec<u8>) -> Lie {
         self.changed(move |path, honest| if path == LOOKUP { Some(lookup.clone()) } else { honest })
-    }
-
-    fn lookup_with(&self, id: RecordId, text: &RecordText, head: &str) -> Vec<u8> {
-        LookupAnswer { id, text: text.clone(), note: head.as_bytes().into() }.to_bytes()
     }
 
     fn head(&self, size: TreeSize) -> String {
@@ -225,7 +224,7 @@ fn go_believes_an_honest_log_in_all_its_ways() {
     // No head at all: no news, to who knows one.
     let text = stage.tree.text(stage.finch).unwrap();
     let go = stage.go_that_knows(&liar, stage.size());
-    liar.say(stage.with_lookup(stage.lookup_with(stage.finch, text, "")));
+    liar.say(stage.with_lookup(lookup_with(stage.finch, text, "")));
     download(&go, "no head");
 }
 
@@ -259,7 +258,7 @@ fn go_refuses_every_lie_that_the_vectors_know() {
     let forged_leaf = {
         let (at, hash) = (usize::try_from(finch.get() % 256).unwrap() * 32, other.leaf_hash());
         stage.changed({
-            let lookup = stage.lookup_with(finch, &other, &stage.head(size));
+            let lookup = lookup_with(finch, &other, &stage.head(size));
             move |path, honest| {
                 let mut bytes = honest?;
                 if path == LOOKUP {
@@ -277,27 +276,27 @@ fn go_refuses_every_lie_that_the_vectors_know() {
         ("a forged leaf in a tile", forged_leaf, "downloaded inconsistent tile"),
         (
             "a forged record, genuine tiles",
-            stage.with_lookup(stage.lookup_with(finch, &other, &stage.head(size))),
+            stage.with_lookup(lookup_with(finch, &other, &stage.head(size))),
             "cannot authenticate record data in server response",
         ),
         (
             "the authentic record of another module",
-            stage.with_lookup(stage.lookup_with(neighbour, &neighbour_text, &stage.head(size))),
+            stage.with_lookup(lookup_with(neighbour, &neighbour_text, &stage.head(size))),
             MISSING,
         ),
         (
             "lines hidden in the signed head",
-            stage.with_lookup(stage.lookup_with(neighbour, &neighbour_text, &hidden)),
+            stage.with_lookup(lookup_with(neighbour, &neighbour_text, &hidden)),
             MISSING,
         ),
         (
             "a head too old for the record",
-            stage.with_lookup(stage.lookup_with(finch, &text, &stage.head(stale))),
+            stage.with_lookup(lookup_with(finch, &text, &stage.head(stale))),
             "cannot validate record",
         ),
         (
             "a head signed by an unknown key",
-            stage.with_lookup(stage.lookup_with(
+            stage.with_lookup(lookup_with(
                 finch,
                 &text,
                 &stage.tree.sign_head(size, &stranger).unwrap(),
