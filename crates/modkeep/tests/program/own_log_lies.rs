@@ -96,7 +96,8 @@ fn stage() -> Stage {
         ended(&setup.run(&["log", "import", file.to_str().unwrap(), "--jobs", jobs]), 0);
     };
     // The two that are asked for come first, so that they lie in a full tile and every head covers them.
-    import("birds", format!("{MARSH}\n{FINCH}\n"), "1");
+    import("marsh", format!("{MARSH}\n"), "1");
+    import("finch", format!("{FINCH}\n"), "1");
     import("sand", (0..SIZE).map(|n| format!("filler.example/sand@v1.0.{n}\n")).collect(), "64");
     let key = std::fs::read_to_string(setup.home().join("key")).unwrap();
     let key = SignerKey::parse(key.trim_end()).unwrap();
@@ -296,11 +297,7 @@ fn go_refuses_every_lie_that_the_vectors_know() {
         ),
         (
             "a head signed by an unknown key",
-            stage.with_lookup(lookup_with(
-                finch,
-                &text,
-                &stage.tree.sign_head(size, &stranger).unwrap(),
-            )),
+            stage.with_lookup(lookup_with(finch, &text, &stage.tree.sign_head(size, &stranger).unwrap())),
             "note has no verifiable signatures",
         ),
         (
