@@ -43,6 +43,8 @@ pub struct LogWriter {
     /// Sizes of heads that will be forgotten, smallest first.
     unaligned: VecDeque<u64>,
     sources: Sources,
+    /// Of no batch; it keeps their memory.
+    blocks: Blocks,
     /// Why it does nothing more.
     broken: Option<Error>,
 }
@@ -72,6 +74,7 @@ impl LogWriter {
             edge: state.edge,
             unaligned,
             sources: Sources::default(),
+            blocks: Blocks::default(),
             broken: None,
             store,
         })
@@ -88,17 +91,29 @@ impl LogWriter {
     /// [`Error::DiskFull`] when less than the configured reserve is free: nothing was written, and it may be tried again.
     pub fn sequence(&mut self, batch: &[NewRecord], now: SystemTime) -> Result<Vec<Sequenced>, Error> {
         self.usable()?;
-        let mut blocks = Blocks::of(batch.len());
-        let plans = self.plan(batch, &mut blocks).map_err(|error| self.distrust(error))?;
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let outcome = self.sequence_with(&mut blocks, batch, now);
+        blocks.clear();
+        self.blocks = blocks;
+        outcome
+    }
+
+    fn sequence_with(
+        &mut self,
+        blocks: &mut Blocks,
+        batch: &[NewRecord],
+        now: SystemTime,
+    ) -> Result<Vec<Sequenced>, Error> {
+        let plans = self.plan(batch, blocks).map_err(|error| self.distrust(error))?;
         let fresh = plans.iter().filter(|plan| matches!(plan, Plan::New { .. })).count() as u64;
         let first = self.sequenced;
         if fresh > 0 {
             self.store.0.room().admit(fresh * RECORD_ROOM)?;
             if self.make_room(first + fresh)? {
-                blocks = Blocks::default();
+                blocks.clear();
             }
             self.append(batch, &plans, first + fresh, now)?;
-            self.file(&plans, first, &mut blocks).map_err(|error| self.distrust(error))?;
+            self.file(&plans, first, blocks).map_err(|error| self.distrust(error))?;
         }
         let mut next = first;
         let outcomes = plans.iter().map(|plan| match plan {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use crate::log::keys::block::{BLOCK_BYTES, Block, Digest, Place, SLOTS};
 /// the chance of such a row is beyond all odds.
 const PROBES_MAX: u32 = 32;
 
-/// The usual largest batch (C3).
-const BATCH: usize = 4096;
+/// For how many blocks the writer keeps the memory: some 4 MiB, enough for the largest batch of the sequencer (C3).
+const BLOCKS_KEPT: usize = 8192;
 
 /// How often a block is read again whose sum is wrong, where another process may be writing it this instant.
 const READS_MAX: u32 = 4;
@@ -24,16 +25,36 @@ const READS_MAX: u32 = 4;
 /// Blocks that the writer has read for one batch, by shard and index. It is the only one to write, so they stay true
 /// until a shard grows.
 #[derive(Debug, Default)]
-pub(in crate::log) struct Blocks(HashMap<(u32, u32), Block>);
+pub(in crate::log) struct Blocks(HashMap<(u32, u32), Block, BuildHasherDefault<PlaceHasher>>);
 
 impl Blocks {
-    /// For a batch of so many records.
-    pub(in crate::log) fn of(records: usize) -> Self {
-        Self(HashMap::with_capacity(records.min(BATCH)))
+    /// Forgets all of them, and keeps the memory for the next batch unless it was an uncommon one.
+    pub(in crate::log) fn clear(&mut self) {
+        if self.0.capacity() > BLOCKS_KEPT { *self = Self::default() } else { self.0.clear() }
     }
 
     pub(super) fn forget(&mut self, shard: u32) {
         self.0.retain(|(of, _), _| *of != shard);
+    }
+}
+
+/// Places come from a salted hash, so one multiplication spreads them well enough.
+#[derive(Debug, Default)]
+pub(in crate::log) struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(32) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
     }
 }
 
