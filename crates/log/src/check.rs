@@ -32,8 +32,17 @@ pub(crate) struct Standing {
     pub(crate) aligned: Option<StoredHead>,
 }
 
-/// Checks 1 to 3 of C4, in order.
+/// The checks of C4. Damage is found before age: a damaged copy cannot be recovered forward from.
 pub(crate) fn check(store: &LogStore, keys: &[VerifierKey], config: &Config) -> Result<Standing, OpenError> {
+    let standing = check_stored(store, keys)?;
+    if !mutant!(config, SkipPublicHeads) {
+        check_public_heads(store, standing.head.as_ref(), keys, config)?;
+    }
+    Ok(standing)
+}
+
+/// Checks 1 and 3: what is stored fits together.
+pub(crate) fn check_stored(store: &LogStore, keys: &[VerifierKey]) -> Result<Standing, OpenError> {
     let (state, head) = (store.state()?, store.newest_head()?);
     let tree = check_head(&state, head.as_ref(), keys)?;
     let tail = open_tail(&state)?;
@@ -42,11 +51,6 @@ pub(crate) fn check(store: &LogStore, keys: &[VerifierKey], config: &Config) -> 
     }
     check_edge(store, &state)?;
     let open = open_texts(store, &state)?;
-
-    if !mutant!(config, SkipPublicHeads) {
-        check_public_heads(store, head.as_ref(), keys, config)?;
-    }
-
     check_last_tiles(store, state.built)?;
     Ok(Standing { sequenced: state.sequenced, tail, open, aligned: store.newest_aligned_head()?, head })
 }

@@ -20,6 +20,7 @@ mod log;
 mod queue;
 mod read;
 pub mod rebuild;
+mod recover;
 mod sabotage;
 mod sequencer;
 mod shared;
@@ -31,5 +32,6 @@ pub use event::{Event, Observer, Timings};
 pub use head::Head;
 pub use keys::{Keygen, LogName, SignError, Signer};
 pub use log::{Appended, Log, State};
+pub use recover::{Recovered, Recovery, recover};
 #[cfg(any(test, feature = "testing"))]
 pub use sabotage::{Mutant, Sabotage, Step};

@@ -11,14 +11,14 @@ use modkeep_tlog::record::RecordError;
 use modkeep_tlog::{
     LookupAnswer, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::check;
 use crate::config::{Config, Parts};
 use crate::error::{AppendError, OpenError};
 use crate::event::{Event, Observer};
 use crate::head::{Head, Published};
-use crate::queue::{Cosigned, Pending, Queue};
+use crate::queue::{Cosigned, Pending, Queue, Waiter};
 use crate::sequencer::Founder;
 use crate::shared::Shared;
 use crate::sign::Signers;
@@ -136,12 +136,11 @@ impl Log {
     /// [`is_same`](Appended::is_same). Cancel safe: what was queued is appended all the same.
     pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
         let text = check_record(&record).map_err(AppendError::Refused)?;
-        let Ok(place) = self.shared().places.try_acquire() else {
+        let Ok(place) = self.shared().places.clone().try_acquire_owned() else {
             self.shared().observer.tell(&Event::Busy);
             return Err(AppendError::Busy { waiting: self.shared().config.queue });
         };
-        place.forget(); // given back by the sequencer when it answers
-        wait(self.enqueue(record, text)?).await
+        wait(self.enqueue(record, text, place)?).await
     }
 
     /// Appends many, in this order, and waits for all. They take their places in the queue as it empties, so this is
@@ -165,20 +164,20 @@ impl Log {
 
     async fn enqueue_patiently(&self, record: NewRecord) -> Result<Answer, AppendError> {
         let text = check_record(&record).map_err(AppendError::Refused)?;
-        let place = self.shared().places.acquire().await.map_err(|_| self.shared().queue.refusal())?;
-        place.forget();
-        self.enqueue(record, text)
+        let place = self.shared().places.clone().acquire_owned().await;
+        self.enqueue(record, text, place.map_err(|_| self.shared().queue.refusal())?)
     }
 
-    /// Puts a record into the queue, for which the caller has taken a place.
-    fn enqueue(&self, record: NewRecord, text: RecordText) -> Result<Answer, AppendError> {
-        let (waiter, answer) = oneshot::channel();
+    fn enqueue(
+        &self,
+        record: NewRecord,
+        text: RecordText,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, AppendError> {
+        let (waiter, answer) = Waiter::new(place);
         let leaf = text.leaf_hash(); // from the caller's copy, before anybody else has touched it (R14)
-        let queued = self.shared().queue.push(Pending { record, text, leaf, waiter });
-        if queued.is_err() {
-            self.shared().places.add_permits(1);
-        }
-        queued.map(|()| answer)
+        self.shared().queue.push(Pending { record, text, leaf, waiter })?;
+        Ok(answer)
     }
 
     /// The log's name, which is that of its key.

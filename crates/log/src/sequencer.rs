@@ -3,8 +3,9 @@
 mod batch;
 mod copy;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use modkeep_store::{Clock, Error, LogWriter};
 use modkeep_tlog::tile::FULL_WIDTH;
@@ -29,6 +30,10 @@ use copy::HeadCopy;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_LONGEST: Duration = Duration::from_secs(30);
 
+/// The files `latest` and `checkpoint` are written no oftener than this: nobody polls them faster, and on a busy disk
+/// two renames cost as much as a sync.
+const FILES_EVERY: Duration = Duration::from_millis(20);
+
 /// How long the sequencer sleeps when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,8 @@ pub(crate) enum Failure {
     Doubt(String),
     /// No signature.
     Sign(SignError),
+    /// A mistake of ours.
+    Panicked,
 }
 
 impl From<Error> for Failure {
@@ -70,12 +77,13 @@ impl Failure {
                  before anything else"
             ),
             Self::Sign(error) => format!("nothing can be signed: {error}"),
+            Self::Panicked => "it panicked; the log of the process says where".to_owned(),
         }
     }
 
     /// Whether starting again from what is stored can help.
     fn restarts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Sign(_))
+        matches!(self, Self::Store(_) | Self::Sign(_) | Self::Panicked)
     }
 
     fn to_append_error(&self) -> AppendError {
@@ -96,6 +104,9 @@ pub(crate) struct Sequencer {
     tail: Tail,
     open: OpenTile,
     copy: HeadCopy,
+    /// The newest head, while the files `latest` and `checkpoint` are behind it, and when they were written.
+    unwritten: Option<Arc<Head>>,
+    files_written: Option<Instant>,
 }
 
 /// The open data tile: at most 255 texts.
@@ -128,10 +139,10 @@ impl Founder {
     /// The newest head, signed by every key that we have: in a new store that of the empty tree, after a new key came
     /// in the stored one once more (A5, "Rotation").
     fn first_head(&self, writer: &mut LogWriter, standing: &mut Standing) -> Result<Head, OpenError> {
-        if let Some(stored) = standing.head.take() {
-            if self.signers.have_all_signed(&stored.note) {
-                return Ok(stored.into());
-            }
+        if let Some(stored) = standing.head.take_if(|stored| self.signers.have_all_signed(&stored.note)) {
+            // Committed, and perhaps the process ended before the files were written (C4).
+            writer.publish(&stored)?;
+            return Ok(stored.into());
         }
         let head = self.signers.sign(standing.tail.head(), self.clock.now())?;
         let (heads, edge) = ([head.to_stored()], crate::head::edge_of(&standing.tail));
@@ -150,9 +161,12 @@ impl Founder {
             let failure = match start.take() {
                 Some((writer, standing)) => {
                     let mut sequencer = self.sequencer(&shared, writer, &standing);
-                    match sequencer.work(standing.sequenced, &mut patience) {
-                        Ok(()) => break,
-                        Err(failure) => failure,
+                    let work = || sequencer.work(standing.sequenced, &mut patience);
+                    // What it leaves in memory is thrown away, so a panic cannot leave anything half done (R10).
+                    match panic::catch_unwind(AssertUnwindSafe(work)) {
+                        Ok(Ok(())) => break,
+                        Ok(Err(failure)) => failure,
+                        Err(_) => Failure::Panicked,
                     }
                 }
                 None => match self.begin(&shared.store, &seen_by_us(&shared)) {
@@ -186,6 +200,8 @@ impl Founder {
             tail: standing.tail.clone(),
             open: OpenTile(standing.open.clone()),
             copy: HeadCopy::new(shared.config.head_copy.clone()),
+            unwritten: None,
+            files_written: None,
         }
     }
 }
@@ -222,9 +238,14 @@ impl Sequencer {
         self.catch_up(sequenced)?;
         self.shared.queue.set_state(State::Running);
         self.shared.observer.tell(&Event::Started { size: self.tail.size() });
+        self.copy.put(&self.shared.published().latest.note);
+        let mut answered = 0;
         loop {
-            match self.shared.queue.next(IDLE) {
+            let patience_for_work = if self.unwritten.is_some() { FILES_EVERY } else { IDLE };
+            let work = self.shared.queue.next(std::mem::take(&mut answered), patience_for_work);
+            match work {
                 Work::Batch(batch) => {
+                    answered = batch.len();
                     let outcome = self.batch(batch);
                     if mutant!(self.shared.config, RestartFromMemory) {
                         continue;
@@ -233,10 +254,13 @@ impl Sequencer {
                     *patience = RESTART_FIRST;
                 }
                 Work::Cosigned(cosigned) => self.put_cosigned(cosigned)?,
-                Work::Idle => self.copy.settle(),
+                Work::Idle => {
+                    self.copy.settle();
+                    self.write_files()?;
+                }
                 Work::End => {
                     self.copy.finish();
-                    return Ok(());
+                    return self.write_files();
                 }
             }
         }
@@ -257,6 +281,14 @@ impl Sequencer {
             let leaves = texts.into_iter().map(|text| Leaf { hash: text.leaf_hash(), text }).collect();
             self.grow(leaves, &mut crate::event::Timings::default())?;
         }
+        Ok(())
+    }
+
+    /// Writes the files of the newest head, if they are behind.
+    fn write_files(&mut self) -> Result<(), Failure> {
+        let Some(newest) = self.unwritten.take() else { return Ok(()) };
+        self.writer.publish(&newest.to_stored())?;
+        self.files_written = Some(Instant::now());
         Ok(())
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Observer,
     pub(crate) queue: Queue,
     /// One permit for each append that may wait.
-    pub(crate) places: Semaphore,
+    pub(crate) places: Arc<Semaphore>,
     published: RwLock<Arc<Published>>,
     /// The size of the newest head; closed when the sequencer has ended.
     pub(crate) sizes: watch::Sender<TreeSize>,
@@ -38,7 +38,7 @@ impl Shared {
     ) -> Self {
         Self {
             reader: Reader::new(store.clone()),
-            places: Semaphore::new(config.queue),
+            places: Arc::new(Semaphore::new(config.queue)),
             sizes: watch::Sender::new(published.size()),
             published: RwLock::new(Arc::new(published)),
             store,
@@ -68,10 +68,9 @@ impl Shared {
 
     /// Answers those who wait in vain.
     pub(crate) fn turn_away(&self, waiting: Vec<Pending>) {
-        let (count, refusal) = (waiting.len(), self.queue.refusal());
+        let refusal = self.queue.refusal();
         for pending in waiting {
-            let _ = pending.waiter.send(Err(refusal.clone())); // gone: nobody is harmed
+            pending.waiter.answer(Err(refusal.clone()));
         }
-        self.places.add_permits(count);
     }
 }

@@ -7,7 +7,7 @@ use modkeep_tlog::record::write_data_tile;
 use modkeep_tlog::tile::FULL_WIDTH;
 use modkeep_tlog::{Hash, RecordText, Tile, TreeHead, TreeSize, recompute};
 
-use super::{Failure, Sequencer};
+use super::{FILES_EVERY, Failure, Sequencer};
 use crate::event::{Event, Timings};
 use crate::head::{Head, Published, edge_of};
 use crate::log::Appended;
@@ -47,7 +47,6 @@ impl Sequencer {
         }
         let mut timings = Timings::default();
         let outcome = self.append(&records, leaves, &mut waiters, &mut timings);
-        self.shared.places.add_permits(count);
         match outcome {
             Ok((sequenced, failure)) => {
                 self.tell(&records, &sequenced, timings);
@@ -56,7 +55,7 @@ impl Sequencer {
             Err(failure) => {
                 let answer = failure.to_append_error();
                 for waiter in waiters {
-                    let _ = waiter.send(Err(answer.clone())); // gone: nobody is harmed
+                    waiter.answer(Err(answer.clone()));
                 }
                 // Nothing was written, and the writer may be used again: the disk may have room for the next batch.
                 match failure {
@@ -123,10 +122,10 @@ impl Sequencer {
         let derived = self.flipped_tiles(derived);
         timings.derive = clock.lap();
 
-        step!(self.shared.config, Tiles);
         if mutant!(self.shared.config, CommitBeforeTiles) {
             self.commit(&derived, &self.sign(&derived)?)?;
         }
+        step!(self.shared.config, Tiles);
         self.writer.put_tiles(&derived.tiles)?;
         timings.tiles = clock.lap();
 
@@ -140,10 +139,10 @@ impl Sequencer {
         let heads = self.sign(&derived)?;
         timings.sign = clock.lap();
 
-        step!(self.shared.config, Commit);
         if mutant!(self.shared.config, PublishBeforeCommit) {
             self.show(&heads);
         }
+        step!(self.shared.config, Commit);
         if !mutant!(self.shared.config, CommitBeforeTiles) {
             self.commit(&derived, &heads)?;
         }
@@ -161,7 +160,8 @@ impl Sequencer {
         #[cfg(any(test, feature = "testing"))]
         let leaves = self.flipped(leaves);
         let full = || Failure::Doubt("the tree has 2^63-1 records".to_owned());
-        let old = self.tail.head();
+        // The published root is another copy than the tail: what goes bad in memory between two batches shows (R14).
+        let old = self.shared.published().latest.tree();
         let end = old.size.get() + leaves.len() as u64;
         let aligned = end - end % u64::from(FULL_WIDTH);
         let mut derived =
@@ -280,9 +280,13 @@ impl Sequencer {
     /// Step 6. The files come last: whoever reads the log through us sees what whoever reads the files will.
     fn publish(&mut self, heads: &[Head]) -> Option<Failure> {
         self.show(heads);
-        let newest = heads.last()?;
+        let newest = self.shared.published().latest.clone();
         self.copy.put(&newest.note);
-        self.writer.publish(&newest.to_stored()).err().map(Failure::from)
+        self.unwritten = Some(newest);
+        if self.files_written.is_some_and(|at| at.elapsed() < FILES_EVERY) {
+            return None; // a moment later, or with the next head
+        }
+        self.write_files().err()
     }
 
     /// Swaps what readers see.
@@ -328,7 +332,7 @@ impl Sequencer {
         if mutant!(self.shared.config, FlipEdge) {
             let size = self.tail.size();
             let mut edge = edge_of(&self.tail);
-            if let Some(byte) = edge.iter_mut().find_map(|row| row.first_mut()) {
+            if let Some(byte) = edge.iter_mut().rev().find_map(|row| row.first_mut()) {
                 *byte ^= 1;
             }
             let row = |tile: &Tile| edge.get(usize::from(tile.level()?.get()));
@@ -355,7 +359,7 @@ fn answer(waiters: &mut Vec<Waiter>, sequenced: &[Sequenced], head_size: TreeSiz
             Sequenced::Known { is_same, .. } => (true, *is_same),
         };
         let appended = Appended { id: outcome.id(), was_known, is_same, head_size };
-        let _ = waiter.send(Ok(appended)); // gone: nobody is harmed
+        waiter.answer(Ok(appended));
     }
 }
 

@@ -1,0 +1,223 @@
+//! Forward from an old copy, along tiles, to the largest head that anybody has seen (C4): `log recover`.
+//!
+//! An old copy of the database is not lost as long as the tiles are newer: they hold every record. What they lead to is
+//! compared with the signed head first, and only then is anything written. Where they do not reproduce its root exactly,
+//! nothing is changed and nothing will be signed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use modkeep_store::{Clock, HeadCommit, LogStore, LogWriter, NewRecord, RecordSource};
+use modkeep_tlog::note::Note;
+use modkeep_tlog::record::{GoSumRecord, read_data_tile, write_data_tile};
+use modkeep_tlog::tile::FULL_WIDTH;
+use modkeep_tlog::{RecordId, RecordText, Tail, Tile, TreeHead, TreeSize, recompute};
+
+use crate::check::{self, Standing, damaged, texts};
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::head::edge_of;
+use crate::keys::Signer;
+use crate::queue::BATCH_MAX;
+use crate::sign::Signers;
+
+/// Full data tiles in one transaction.
+const TILES_AT_ONCE: usize = BATCH_MAX / 256;
+
+/// What a recovery works with.
+pub struct Recovery<'a> {
+    /// The old copy, and the tiles that are newer.
+    pub store: LogStore,
+    /// The log's keys.
+    pub signers: Vec<Arc<dyn Signer>>,
+    /// As for [`Log::open`](crate::Log::open): `head_copy` and `known_heads` say what is to be reached.
+    pub config: Config,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Signed heads from elsewhere: a client's `latest`, a replica's, a witness's go.sum note.
+    pub heads: Vec<Vec<u8>>,
+    /// Data tiles from elsewhere, where ours are missing: a replica, a mirror. The last one is partial and never a file
+    /// of ours, so a head whose size is no multiple of 256 needs this or the newest rows.
+    pub tiles: &'a dyn Fn(&Tile) -> Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Recovery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery")
+            .field("store", &self.store)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a recovery came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Recovered {
+    /// The size of the newest head before.
+    pub from: TreeSize,
+    /// The size of the newest head now: the largest that anybody has seen.
+    pub to: TreeSize,
+}
+
+/// Rebuilds forward to the largest known head. Blocking, for as long as the records are many.
+///
+/// Stopped in the middle, it is run again. The records that come back are said to be of our own, for what vouched for
+/// them is not in the tiles.
+pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
+    let signers = Signers::new(recovery.signers.clone())?;
+    let mut writer = recovery.store.writer()?;
+    let standing = check::check_stored(&recovery.store, signers.keys())?;
+    let old = standing.tail.head();
+    let from = old.size;
+    let Some(target) = target(&recovery, &signers, from)? else { return Ok(Recovered { from, to: from }) };
+
+    let mut source = Source { recovery: &recovery, sequenced: standing.sequenced };
+    follow(&mut source, &standing, target, |_, _| Ok(()))?;
+    // The tiles lead to the root that was signed. Only now is anything written.
+    let mut tail = None;
+    follow(&mut source, &standing, target, |batch, now| {
+        write(&mut writer, &recovery, batch)?;
+        tail = Some(now.clone());
+        Ok(())
+    })?;
+    let tail = tail.unwrap_or(standing.tail);
+    commit(&mut writer, &recovery, &signers, old, &tail)?;
+    Ok(Recovered { from, to: target.size })
+}
+
+/// The largest signed head that is known, if it is ahead; an error when somebody has seen a larger one without it.
+fn target(recovery: &Recovery<'_>, signers: &Signers, from: TreeSize) -> Result<Option<TreeHead>, OpenError> {
+    let known = check::public_heads(&recovery.store, signers.keys(), &recovery.config)?;
+    let mut heads: Vec<TreeHead> =
+        known.iter().filter_map(|it| Some(TreeHead { size: it.size, root: it.root? })).collect();
+    for note in &recovery.heads {
+        let opened = Note::open(note, signers.keys()).map_err(|error| error.to_string());
+        let head = opened.and_then(|open| TreeHead::parse(open.text()).map_err(|error| error.to_string()));
+        heads.push(head.map_err(|error| damaged(&format!("a head that was given: {error}")))?);
+    }
+    let largest = heads.into_iter().max_by_key(|head| head.size).filter(|head| head.size > from);
+    let reached = largest.map_or(from, |head| head.size);
+    match known.into_iter().filter(|it| it.size > reached).max_by_key(|it| it.size) {
+        Some(ahead) => Err(OpenError::Behind { seen_by: ahead.seen_by, seen: ahead.size, ours: reached }),
+        None => Ok(largest),
+    }
+}
+
+/// Where the records come from.
+struct Source<'a> {
+    recovery: &'a Recovery<'a>,
+    sequenced: TreeSize,
+}
+
+impl Source<'_> {
+    /// The records of a data tile, at the width that the target gives it.
+    fn records(&mut self, tile: &Tile) -> Result<Vec<RecordText>, OpenError> {
+        let first = tile.index() * u64::from(FULL_WIDTH);
+        let end = first + u64::from(tile.width());
+        let stored = if tile.is_full() { self.recovery.store.tile(tile)? } else { None };
+        if let Some(bytes) = stored.or_else(|| (self.recovery.tiles)(tile)) {
+            return read_data_tile(&bytes, tile.width())
+                .map_err(|error| damaged(&format!("{}: {error}", tile.path())));
+        }
+        let first = RecordId::new(first).filter(|_| end <= self.sequenced.get());
+        let first = first.ok_or_else(|| damaged(&format!("{} is needed, and is nowhere", tile.path())))?;
+        texts(&self.recovery.store, first, tile.width().into())
+    }
+}
+
+/// A run of records with the full hash tiles that they complete.
+struct Batch {
+    texts: Vec<RecordText>,
+    tiles: Vec<(Tile, Vec<u8>)>,
+}
+
+/// Goes from the stored tail to the target and hands over what lies between; an error unless its root is reproduced.
+fn follow(
+    source: &mut Source<'_>,
+    standing: &Standing,
+    target: TreeHead,
+    mut each: impl FnMut(Batch, &Tail) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let mut tail = standing.tail.clone();
+    let mut batch = Batch { texts: Vec::new(), tiles: Vec::new() };
+    let width = u64::from(FULL_WIDTH);
+    for index in tail.size().get() / width..target.size.get().div_ceil(width) {
+        let Some(tile) = Tile::data(index, 1).and_then(|tile| tile.in_tree(target.size)) else { continue };
+        let texts = source.records(&tile)?;
+        if tile.is_full() {
+            batch.tiles.push((tile, write_data_tile(&texts)));
+        }
+        // The first tile begins before the stored tail ends: what is known of it stays, and the root will tell.
+        let known = usize::try_from(tail.size().get() - index * width).unwrap_or_default();
+        for text in texts.into_iter().skip(known) {
+            let tiles = &mut batch.tiles;
+            tail.append(text.leaf_hash(), |tile, bytes| tiles.push((tile, bytes.to_vec())));
+            batch.texts.push(text);
+        }
+        if batch.texts.len() >= TILES_AT_ONCE * 256 {
+            each(std::mem::replace(&mut batch, Batch { texts: Vec::new(), tiles: Vec::new() }), &tail)?;
+        }
+    }
+    each(batch, &tail)?;
+    if tail.head() == target {
+        Ok(())
+    } else {
+        Err(OpenError::Forked { seen_by: "the largest known head".to_owned(), size: target.size })
+    }
+}
+
+/// Gives the records the ids that they had, and stores the tiles.
+fn write(writer: &mut LogWriter, recovery: &Recovery<'_>, batch: Batch) -> Result<(), OpenError> {
+    let record = |text: &RecordText| {
+        let record = GoSumRecord::parse(text).map_err(|error| damaged(&error.to_string()))?;
+        Ok(NewRecord { record, source: RecordSource::Own, provenance: None })
+    };
+    let records = batch.texts.iter().map(record).collect::<Result<Vec<_>, OpenError>>()?;
+    let outcomes = writer.sequence(&records, recovery.clock.now())?;
+    let ids: Vec<u64> = outcomes.iter().map(|outcome| outcome.id().get()).collect();
+    if ids.windows(2).any(|pair| pair[0] + 1 != pair[1]) {
+        return Err(damaged("the tiles hold one module version twice"));
+    }
+    Ok(writer.put_tiles(&batch.tiles)?)
+}
+
+/// Everything is read back and computed once more (R14), then the head is committed and published.
+fn commit(
+    writer: &mut LogWriter,
+    recovery: &Recovery<'_>,
+    signers: &Signers,
+    from: TreeHead,
+    tail: &Tail,
+) -> Result<(), OpenError> {
+    let mut trouble = None;
+    let root = recompute::growth(from, tail.size(), |tile| {
+        read_back(&recovery.store, tail, tile).unwrap_or_else(|error| {
+            trouble = Some(error);
+            None
+        })
+    });
+    if let Some(error) = trouble {
+        return Err(error);
+    }
+    if root != Ok(tail.root()) {
+        return Err(damaged("what was written forward does not read back as it was"));
+    }
+    let head = signers.sign(tail.head(), recovery.clock.now())?;
+    let (heads, edge) = ([head.to_stored()], edge_of(tail));
+    writer.commit_heads(HeadCommit { built: from.size, heads: &heads, edge: &edge })?;
+    let [stored] = heads;
+    writer.publish(&stored)?;
+    Ok(())
+}
+
+fn read_back(store: &LogStore, tail: &Tail, tile: &Tile) -> Result<Option<Vec<u8>>, OpenError> {
+    if tile.is_full() {
+        return Ok(store.tile(tile)?);
+    }
+    if tile.is_data() {
+        let first = RecordId::new(tile.index() * u64::from(FULL_WIDTH));
+        let rows = first.map(|first| texts(store, first, tile.width().into())).transpose()?;
+        return Ok(rows.map(|rows| write_data_tile(&rows)));
+    }
+    Ok(tail.partial_tiles().find(|(it, _)| it == tile).map(|(_, bytes)| bytes.to_vec()))
+}

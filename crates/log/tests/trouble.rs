@@ -1,0 +1,523 @@
+//! What goes wrong under a log, and what it does then: nothing answered is lost, nothing wrong is signed.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use modkeep_log::keys::KeySigner;
+use modkeep_log::{
+    AppendError, Config, KnownHead, Log, Mutant, OpenError, Recovered, Recovery, Sabotage, State, Step,
+    recover,
+};
+use modkeep_store::faults::{Fault, FaultyDisk};
+use modkeep_store::{LogStore, Store, SystemClock};
+use modkeep_tlog::record::write_data_tile;
+use modkeep_tlog::{Hash, Tile, TreeSize};
+use support::{
+    Gate, Seen, audit, audit_some, fill, key, new_folder, open, open_store, parts, real, record, sabotaged,
+    try_open, vkey,
+};
+
+const STEPS: [Step; 8] = [
+    Step::Sequence,
+    Step::Derive,
+    Step::Tiles,
+    Step::Check,
+    Step::Sign,
+    Step::Commit,
+    Step::Publish,
+    Step::Answer,
+];
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// The data directory as a process leaves it that is killed at the n-th beginning of each step: what was answered and
+/// what was published by then is there, and the log goes on (T1, C4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_step_nothing_answered_is_lost() {
+    for step in STEPS {
+        for turn in [1, 3] {
+            let (folder, image) = (new_folder(), new_folder());
+            let store = open_store(folder.path(), real());
+            let seen = Seen::default();
+            let answered: Arc<Mutex<Vec<u64>>> = Arc::default();
+            let promised: Arc<Mutex<(Vec<u64>, usize)>> = Arc::default();
+            let sabotage = {
+                let (from, to) = (folder.path().to_owned(), image.path().to_owned());
+                let (answered, promised, seen) = (answered.clone(), promised.clone(), seen.clone());
+                support::at(step, turn, move || {
+                    let mut promised = promised.lock().unwrap();
+                    *promised = (answered.lock().unwrap().clone(), seen.heads().len());
+                    copy(&from, &to);
+                })
+            };
+            let log = Log::open(parts(&store, sabotaged(sabotage), &seen)).unwrap();
+            for round in 0..4_u64 {
+                fill(&log, round * 150..(round + 1) * 150).await;
+                answered.lock().unwrap().extend(round * 150..(round + 1) * 150);
+            }
+            log.close().await;
+
+            let (answered, heads) = promised.lock().unwrap().clone();
+            let heads = &seen.heads()[..heads];
+            let store = open_store(image.path(), real());
+            let log = open(&store);
+            for i in &answered {
+                let (module, version) = support::module(*i);
+                assert!(
+                    log.find(&module, &version).unwrap().is_some(),
+                    "{step:?} {turn}: record {i} is lost"
+                );
+            }
+            fill(&log, 0..600).await;
+            audit_some(&log, 600, heads, 7).unwrap_or_else(|error| panic!("{step:?} {turn}: {error}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_at_any_step_lands_its_waiters_and_the_log_starts_again() {
+    for step in STEPS {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let seen = Seen::default();
+        let gate = Gate::default();
+        let sabotage = gate.sabotage(step, || panic!("planted"));
+        let log = Log::open(parts(&store, sabotaged(sabotage), &seen)).unwrap();
+        fill(&log, 0..200).await;
+        let outcomes = gate.append(&log, 200..300).await.unwrap();
+        outcomes[0].as_ref().unwrap();
+        for outcome in &outcomes[1..] {
+            assert!(matches!(outcome, Err(AppendError::Paused { .. })), "{step:?}: {outcome:?}");
+        }
+        support::until("a second start", || seen.stops().len() == 1).await;
+        support::until_state(&log, |state| *state == State::Running).await;
+        assert_eq!(log.waiting(), 0);
+        fill(&log, 0..400).await;
+        audit_some(&log, 400, &seen.heads(), 7).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+    }
+}
+
+/// The k-th call to the disk fails, once (T4). Every eleventh k here; the nightly run of the program takes them all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_call_to_the_disk_may_fail_and_nothing_is_answered_wrongly() {
+    for (fault, mut k) in [(Fault::Io, 0), (Fault::Full, 5)] {
+        loop {
+            let folder = new_folder();
+            let disk = FaultyDisk::new();
+            let store = open_store(folder.path(), Arc::new(disk.clone()));
+            let seen = Seen::default();
+            let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
+            fill(&log, 0..100).await;
+            disk.fail_after(k, fault, false);
+            let mut answered: Vec<u64> = (0..100).collect();
+            for round in 0..3 {
+                let ids: Vec<u64> = (100 + round * 120..100 + (round + 1) * 120).collect();
+                let outcomes = log.append_all(ids.iter().map(|i| record(*i)).collect()).await;
+                answered.extend(ids.iter().zip(outcomes).filter_map(|(i, outcome)| outcome.ok().map(|_| *i)));
+            }
+            let met = disk.faults();
+            disk.heal();
+            log.close().await;
+            drop((log, store));
+
+            let store = open_store(folder.path(), real());
+            let log = open(&store);
+            for i in &answered {
+                let (module, version) = support::module(*i);
+                assert!(log.find(&module, &version).unwrap().is_some(), "{fault:?} {k}: record {i} is lost");
+            }
+            fill(&log, 0..500).await;
+            audit_some(&log, 500, &seen.heads(), 41).unwrap_or_else(|error| panic!("{fault:?} {k}: {error}"));
+            if met == 0 {
+                break;
+            }
+            k += 11;
+        }
+        assert!(k > 30, "the workload meets the disk {k} times");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_i18_a_second_sequencer_fences_the_first() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let (seen_first, seen_second) = (Seen::default(), Seen::default());
+    let first = Log::open(parts(&store, Config::default(), &seen_first)).unwrap();
+    fill(&first, 0..10).await;
+    let second = Log::open(parts(&store, Config::default(), &seen_second)).unwrap();
+    fill(&second, 10..20).await;
+
+    let refused = first.append(record(30)).await.unwrap_err();
+    assert!(matches!(&refused, AppendError::Paused { reason } if reason.contains("taken over")), "{refused}");
+    support::until_state(&first, |state| matches!(state, State::Stopped { restarts: false, .. })).await;
+    assert_eq!(first.latest().size.get(), 10, "what it has published it serves on");
+    fill(&second, 20..30).await;
+    let heads = [seen_first.heads(), seen_second.heads()].concat();
+    audit(&second, 30, &heads).unwrap();
+}
+
+/// A leader stalls before each step, another one takes over, and the first one wakes (T15 in one process).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_i18_a_leader_that_wakes_after_another_took_over_signs_nothing() {
+    for step in STEPS {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let (seen_first, seen_second) = (Seen::default(), Seen::default());
+        let (gate, stall) = (Gate::default(), Arc::new(std::sync::Barrier::new(2)));
+        let sabotage = {
+            let stall = stall.clone();
+            gate.sabotage(step, move || {
+                stall.wait();
+                stall.wait();
+            })
+        };
+        let first = Log::open(parts(&store, sabotaged(sabotage), &seen_first)).unwrap();
+        fill(&first, 0..200).await;
+        let stalled = gate.append(&first, 200..300);
+        tokio::task::spawn_blocking({
+            let stall = stall.clone();
+            move || stall.wait()
+        })
+        .await
+        .unwrap();
+        let second = Log::open(parts(&store, Config::default(), &seen_second)).unwrap();
+        fill(&second, 400..600).await;
+        stall.wait();
+        let outcomes = stalled.await.unwrap();
+        let answered = outcomes[1..].iter().filter(|outcome| outcome.is_ok()).count();
+        // It may still answer for what it had promised before it was fenced.
+        assert!(answered == 0 || matches!(step, Step::Publish | Step::Answer), "{step:?}: {answered}");
+        fill(&second, 0..600).await;
+        let heads = [seen_first.heads(), seen_second.heads()].concat();
+        audit_some(&second, 600, &heads, 7).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+    }
+}
+
+/// A log of `size` records, and its copy at `backup`; the tree continues after the backup was taken.
+async fn aged(backup: u64, size: u64) -> (tempfile::TempDir, tempfile::TempDir, Seen) {
+    let (folder, old) = (new_folder(), new_folder());
+    let store = open_store(folder.path(), real());
+    let seen = Seen::default();
+    let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
+    fill(&log, 0..backup).await;
+    log.close().await;
+    copy(folder.path(), old.path());
+    let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
+    fill(&log, backup..size).await;
+    log.close().await;
+    (folder, old, seen)
+}
+
+fn behind(outcome: Result<Log, OpenError>, size: u64) -> String {
+    match outcome {
+        Err(error @ OpenError::Behind { seen, .. }) if seen.get() == size => error.to_string(),
+        other => panic!("want Behind {size}, got {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_i17_an_old_copy_is_not_signed_from_and_is_served() {
+    let (folder, old, _) = aged(300, 700).await;
+    let newest = fs::read(folder.path().join("log/latest")).unwrap();
+
+    // Told by the published file, by the copy beside the key, and by a witness's size.
+    let store = open_store(old.path(), real());
+    let published = old.path().join("log/latest");
+    fs::remove_file(&published).unwrap();
+    fs::write(&published, &newest).unwrap();
+    let said = behind(try_open(&store), 700);
+    assert!(said.contains("log recover"), "{said}");
+    fs::write(&published, b"torn").unwrap();
+
+    let copy = old.path().join("key.head");
+    fs::write(&copy, &newest).unwrap();
+    let config = Config { head_copy: Some(copy.clone()), ..Config::default() };
+    behind(Log::open(parts(&store, config, &Seen::default())), 700);
+
+    let witness =
+        KnownHead { seen_by: "witness.example".into(), size: TreeSize::new(701).unwrap(), root: None };
+    let config = Config { known_heads: vec![witness], ..Config::default() };
+    let said = behind(Log::open(parts(&store, config, &Seen::default())), 701);
+    assert!(said.contains("witness.example"), "{said}");
+
+    let other = KnownHead {
+        seen_by: "a replica".into(),
+        size: TreeSize::new(200).unwrap(),
+        root: Some(Hash([1; 32])),
+    };
+    let config = Config { known_heads: vec![other], ..Config::default() };
+    let forked = Log::open(parts(&store, config, &Seen::default())).unwrap_err();
+    assert!(matches!(forked, OpenError::Forked { .. }), "{forked}");
+
+    // Reads are served all the same.
+    let reader = Log::open_reading(store.log().unwrap(), vec![vkey()], Config::default()).unwrap();
+    audit(&reader, 300, &[]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_copy_beside_the_key_follows_and_a_log_that_went_on_is_not_behind() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let copy = folder.path().join("key.head");
+    let config = Config { head_copy: Some(copy.clone()), ..Config::default() };
+    let log = Log::open(parts(&store, config.clone(), &Seen::default())).unwrap();
+    fill(&log, 0..10).await;
+    fill(&log, 10..20).await;
+    log.close().await;
+    assert_eq!(fs::read(&copy).unwrap(), log.latest().note);
+    let log = Log::open(parts(&store, config, &Seen::default())).unwrap();
+    fill(&log, 20..30).await;
+    log.close().await;
+}
+
+fn recovery<'a>(store: &LogStore, head: &[u8], tiles: &'a dyn Fn(&Tile) -> Option<Vec<u8>>) -> Recovery<'a> {
+    Recovery {
+        store: store.clone(),
+        signers: vec![Arc::new(KeySigner::from(key()))],
+        config: Config::default(),
+        clock: Arc::new(SystemClock),
+        heads: vec![head.to_vec()],
+        tiles,
+    }
+}
+
+/// The database is old, the tiles are newer: `log recover` goes forward to the head that clients have seen, and only
+/// when it reproduces that exactly (C4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_database_is_recovered_forward_from_tiles() {
+    let (folder, old, seen) = aged(300, 700).await;
+    let newest = fs::read(folder.path().join("log/latest")).unwrap();
+    fs::remove_dir_all(old.path().join("log/tile")).unwrap();
+    copy(&folder.path().join("log/tile"), &old.path().join("log/tile"));
+    let store = open_store(old.path(), real());
+
+    // The open data tile was never a file: without it nothing can be reproduced, and nothing is changed.
+    let nowhere = |_: &Tile| None;
+    let lacking = recover(recovery(&store.log().unwrap(), &newest, &nowhere)).unwrap_err();
+    assert!(lacking.to_string().contains("tile/8/data/002.p/188 is needed"), "{lacking}");
+    assert_eq!(store.log().unwrap().state().unwrap().sequenced.get(), 300);
+
+    let texts = |to: u64| -> Vec<_> { (512..to).map(|i| record(i).record.to_text().unwrap()).collect() };
+    let replica =
+        |tile: &Tile| (tile.path() == "tile/8/data/002.p/188").then(|| write_data_tile(&texts(700)));
+    let liar = |tile: &Tile| {
+        let mut texts = texts(700);
+        texts[5] = record(1000).record.to_text().unwrap();
+        (tile.path() == "tile/8/data/002.p/188").then(|| write_data_tile(&texts))
+    };
+    let forked = recover(recovery(&store.log().unwrap(), &newest, &liar)).unwrap_err();
+    assert!(matches!(forked, OpenError::Forked { .. }), "{forked}");
+    assert_eq!(store.log().unwrap().state().unwrap().sequenced.get(), 300, "nothing was written");
+
+    let done = recover(recovery(&store.log().unwrap(), &newest, &replica)).unwrap();
+    assert_eq!((done.from.get(), done.to.get()), (300, 700));
+    let log = open(&store);
+    audit(&log, 700, &seen.heads()).unwrap();
+    fill(&log, 700..800).await;
+    audit(&log, 800, &seen.heads()).unwrap();
+    log.close().await;
+    let again = recover(recovery(&store.log().unwrap(), &newest, &replica)).unwrap();
+    assert_eq!(again, Recovered { from: again.to, to: again.to });
+}
+
+fn database(folder: &Path) -> PathBuf {
+    folder.join("log/log.sqlite")
+}
+
+fn damage_row(folder: &Path, id: u64) {
+    let engine = rusqlite::Connection::open(database(folder)).unwrap();
+    let changed =
+        engine.execute(&format!("UPDATE log_record SET zip_h1 = zeroblob(32) WHERE id = {id}"), []).unwrap();
+    assert_eq!(changed, 1);
+}
+
+fn damage_tile(folder: &Path, tile: &str) {
+    let path = folder.join("log").join(tile);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// A bit flips in a row, a data tile or a hash tile after it was written and before it is signed (R14, T6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r14_damage_between_writing_and_signing_is_seen_before_a_signature() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Step, Harm); 5] = [
+        ("row", Step::Derive, |folder| damage_row(folder, 450)),
+        ("row of the full tile", Step::Check, |folder| damage_row(folder, 310)),
+        ("data tile", Step::Check, |folder| damage_tile(folder, "tile/8/data/001")),
+        ("hash tile", Step::Check, |folder| damage_tile(folder, "tile/8/0/001")),
+        ("row, late", Step::Check, |folder| damage_row(folder, 599)),
+    ];
+    for (what, step, harm) in harms {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let (seen, gate) = (Seen::default(), Gate::default());
+        let path = folder.path().to_owned();
+        let sabotage = gate.sabotage(step, move || harm(&path));
+        let log = Log::open(parts(&store, sabotaged(sabotage), &seen)).unwrap();
+        fill(&log, 0..300).await;
+        let outcomes = gate.append(&log, 300..600).await.unwrap();
+        assert!(outcomes[1..].iter().all(Result::is_err), "{what}");
+        support::until_state(&log, |state| matches!(state, State::Stopped { restarts: false, .. })).await;
+        assert_eq!(log.latest().size.get(), 301, "{what}: nothing more was signed");
+        assert!(seen.stops()[0].0.contains("nothing was signed"), "{what}: {:?}", seen.stops());
+        audit(&log, 0, &seen.heads()).unwrap();
+        assert_eq!(store.log().unwrap().newest_head().unwrap().unwrap().size.get(), 301, "{what}");
+    }
+}
+
+/// Memory goes bad between the steps (R14, T6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r14_flips_in_memory_are_seen_before_a_signature() {
+    for mutant in [Mutant::FlipLeaf, Mutant::FlipText, Mutant::FlipTile, Mutant::FlipEdge] {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let log = open(&store);
+        fill(&log, 0..300).await;
+        log.close().await;
+        let head = log.latest();
+        let seen = Seen::default();
+        let config = sabotaged(Sabotage { mutant: Some(mutant), hook: None });
+        let log = Log::open(parts(&store, config, &seen)).unwrap();
+        for first in [300, 511] {
+            let outcome = log.append(record(first)).await;
+            if mutant == Mutant::FlipText || mutant == Mutant::FlipTile {
+                // Of the text only the data tile is made, and the tile is flipped when there is one.
+                continue;
+            }
+            assert!(outcome.is_err(), "{mutant:?}");
+        }
+        for outcome in log.append_all((301..560).map(record).collect()).await {
+            drop(outcome);
+        }
+        support::until_state(&log, |state| matches!(state, State::Stopped { restarts: false, .. })).await;
+        let newest = log.latest();
+        audit(&log, 0, &[seen.heads(), vec![head.clone()]].concat()).unwrap();
+        assert!(newest.size.get() < 512, "{mutant:?}: {}", newest.size);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_damaged_on_disk_is_neither_served_nor_started_from() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let log = open(&store);
+    fill(&log, 0..700).await;
+    let (module, version) = support::module(600);
+    log.lookup(&module, &version).unwrap().unwrap();
+    damage_row(folder.path(), 600);
+    log.lookup(&module, &version).unwrap_err();
+    damage_tile(folder.path(), "tile/8/data/001");
+    log.tile(&Tile::parse("tile/8/data/001").unwrap()).unwrap_err();
+    damage_tile(folder.path(), "tile/8/0/000");
+    log.tile(&Tile::parse("tile/8/0/000").unwrap()).unwrap_err();
+    log.tile(&Tile::parse("tile/8/0/000.p/7").unwrap()).unwrap_err();
+    log.tile(&Tile::parse("tile/8/0/001").unwrap()).unwrap().unwrap();
+    log.close().await;
+    let damaged = try_open(&store).unwrap_err();
+    assert!(matches!(damaged, OpenError::Damaged { .. }), "{damaged}");
+    assert!(damaged.to_string().contains("log fsck"), "{damaged}");
+}
+
+/// The mistakes that the tests above are there to find: each is made on purpose, and each is found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutants_do_not_survive() {
+    for mutant in [
+        Mutant::AnswerBeforeHead,
+        Mutant::PublishBeforeCommit,
+        Mutant::CommitBeforeTiles,
+        Mutant::SkipReadBack,
+        Mutant::SkipPublicHeads,
+        Mutant::HideConflicts,
+    ] {
+        assert!(is_noticed(mutant).await, "{mutant:?} survives");
+    }
+}
+
+async fn is_noticed(mutant: Mutant) -> bool {
+    match mutant {
+        Mutant::SkipReadBack => {
+            let folder = new_folder();
+            let store = open_store(folder.path(), real());
+            let path = folder.path().to_owned();
+            let hook = support::at(Step::Check, 1, move || damage_row(&path, 0)).hook;
+            let config = sabotaged(Sabotage { mutant: Some(mutant), hook });
+            let log = Log::open(parts(&store, config, &Seen::default())).unwrap();
+            log.append(record(0)).await.is_ok() // a head over a damaged row
+        }
+        Mutant::SkipPublicHeads => {
+            let (folder, old, _) = aged(10, 20).await;
+            fs::copy(folder.path().join("log/latest"), old.path().join("log/latest")).unwrap();
+            let store = open_store(old.path(), real());
+            let config = sabotaged(Sabotage { mutant: Some(mutant), hook: None });
+            Log::open(parts(&store, config, &Seen::default())).is_ok() // it signs from an old copy
+        }
+        Mutant::HideConflicts => {
+            let folder = new_folder();
+            let store = open_store(folder.path(), real());
+            let seen = Seen::default();
+            let log =
+                Log::open(parts(&store, sabotaged(Sabotage { mutant: Some(mutant), hook: None }), &seen))
+                    .unwrap();
+            fill(&log, 0..1).await;
+            let mut moved = record(0);
+            moved.record.zip_h1 = [9; 32];
+            log.append(moved).await.unwrap();
+            log.close().await;
+            seen.conflicts().is_empty()
+        }
+        _ => killed_with(mutant).await.is_err(),
+    }
+}
+
+/// The image of a kill at the worst moment, judged as the tests above judge.
+async fn killed_with(mutant: Mutant) -> Result<(), String> {
+    let step = match mutant {
+        Mutant::AnswerBeforeHead => Step::Derive,
+        Mutant::CommitBeforeTiles => Step::Tiles,
+        _ => Step::Commit,
+    };
+    let (folder, image) = (new_folder(), new_folder());
+    let store = open_store(folder.path(), real());
+    let (seen, gate) = (Seen::default(), Gate::default());
+    let promised: Arc<Mutex<Vec<Arc<modkeep_log::Head>>>> = Arc::default();
+    let hook = {
+        let (from, to) = (folder.path().to_owned(), image.path().to_owned());
+        let (promised, seen) = (promised.clone(), seen.clone());
+        let act = move || {
+            *promised.lock().unwrap() = seen.heads();
+            copy(&from, &to);
+        };
+        gate.sabotage(step, act).hook
+    };
+    let log = Log::open(parts(&store, sabotaged(Sabotage { mutant: Some(mutant), hook }), &seen)).unwrap();
+    for appended in gate.append(&log, 0..300).await.unwrap().into_iter().flatten() {
+        if !appended.head_size.contains(appended.id) {
+            return Err("answered before a head covered it".into());
+        }
+    }
+    log.close().await;
+    let store: Store = open_store(image.path(), real());
+    let log = try_open(&store).map_err(|error| error.to_string())?;
+    let newest = promised.lock().unwrap().iter().map(|head| head.size).max();
+    if newest.is_some_and(|size| size > log.latest().size) {
+        return Err("a public head was lost".into());
+    }
+    Ok(())
+}
