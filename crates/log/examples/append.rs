@@ -161,16 +161,16 @@ async fn run(
         waits.get((waits.len() - 1) * percent / 100).map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
     };
     let (number, steps) = batches.take();
-    let each = |step: Duration| step.as_secs_f64() * 1e6 / number.max(1) as f64;
+    let each = |step: Duration| step.as_secs_f64() * 1e6 / float(number.max(1));
     Ok(format!(
         "\"appends_per_s\": {:.0}, \"p50_ms\": {:.3}, \"p99_ms\": {:.3}, \"cpu_us_per_record\": {:.2}, \"batches\": {number}, \
          \"records_per_batch\": {:.1}, \"step_us\": {{\"sequence\": {:.0}, \"derive\": {:.0}, \"tiles\": {:.0}, \"check\": \
          {:.0}, \"sign\": {:.0}, \"commit\": {:.0}, \"publish\": {:.0}}}",
-        count as f64 / took.as_secs_f64(),
+        float(count) / took.as_secs_f64(),
         at(50),
         at(99),
-        cpu.as_secs_f64() * 1e6 / count as f64,
-        count as f64 / number.max(1) as f64,
+        cpu.as_secs_f64() * 1e6 / float(count),
+        float(count) / float(number.max(1)),
         each(steps.sequence),
         each(steps.derive),
         each(steps.tiles),
@@ -179,6 +179,11 @@ async fn run(
         each(steps.commit),
         each(steps.publish),
     ))
+}
+
+/// Counts here are below 2^32.
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn record(i: u64) -> NewRecord {

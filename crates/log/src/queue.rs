@@ -248,7 +248,7 @@ impl Queue {
 const LINGER: Duration = Duration::from_micros(400);
 
 /// Longer than anybody waits; a deadline that far can still be computed.
-const FOREVER: Duration = Duration::from_secs(3600);
+const FOREVER: Duration = Duration::from_hours(1);
 
 impl Inside {
     fn take_batch(&mut self) -> Vec<Pending> {
@@ -265,9 +265,8 @@ impl Inside {
 
     fn refusal(&self) -> AppendError {
         let reason = match (&self.state, &self.paused) {
-            (State::Stopped { reason, .. }, _) => reason.clone(),
             (State::Reading, _) => "it was opened for reading".into(),
-            (_, Some(reason)) => reason.clone(),
+            (State::Stopped { reason, .. }, _) | (_, Some(reason)) => reason.clone(),
             (_, None) => "it is closing".into(),
         };
         AppendError::Paused { reason }

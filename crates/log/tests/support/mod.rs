@@ -161,7 +161,6 @@ pub(crate) struct Gate(Arc<(Mutex<GateState>, std::sync::Condvar)>);
 #[derive(Debug, Default)]
 struct GateState {
     armed: bool,
-    arrived: bool,
     open: bool,
     /// Batches begun since the gate was armed.
     batches: usize,
@@ -189,7 +188,6 @@ impl Gate {
         if now == Step::Sequence {
             state.batches += 1;
             if state.batches == 1 {
-                state.arrived = true;
                 state = bell.wait_while(state, |state| !state.open).unwrap();
             }
         }
@@ -199,7 +197,7 @@ impl Gate {
     }
 
     fn arrived(&self) -> bool {
-        self.0.0.lock().unwrap().arrived
+        self.0.0.lock().unwrap().batches > 0
     }
 
     fn set(&self, change: impl FnOnce(&mut GateState)) {
