@@ -1,8 +1,10 @@
-//! T1: killed at any moment under load, the store forgets nothing that it acknowledged (R1–R4, R8, R9).
+//! T1: killed at any moment under load, the program forgets nothing that it acknowledged (R1–R9).
 //!
-//! A cycle starts the program, loads it with cold fetches and reads, kills it at a random moment, runs fsck,
-//! and starts it again. What a client got complete is in its ledger: all of it must come back, byte for byte,
-//! from the store alone. `MODKEEP_TORTURE_CYCLES` and `MODKEEP_TORTURE_SEED` choose how often and how.
+//! A cycle starts the program, loads it with cold fetches, reads and lookups in our own log, kills it at a random
+//! moment, runs both fscks, and starts it again. What a client got complete is in its ledger: all of it must come back,
+//! byte for byte, from the store alone. Of the log the test keeps a copy of its own that can only grow: every record and
+//! every head that anybody was ever given must be in it. `MODKEEP_TORTURE_CYCLES` and `MODKEEP_TORTURE_SEED` choose how
+//! often and how.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,7 +15,8 @@ use modkeep_testkit::client::try_request;
 use modkeep_testkit::program::Setup;
 use modkeep_testkit::{ModuleWorld, Upstream};
 
-use crate::{mirror_of, upstream_of};
+use crate::log_copy::LogCopy;
+use crate::{mirror_of, upstream_of, with_log};
 
 /// New modules for each cycle, each with three files.
 const MODULES: u64 = 40;
@@ -21,12 +24,21 @@ const CLIENTS: u64 = 4;
 /// Answers of earlier cycles that are asked for again after each kill.
 const SAMPLE: usize = 300;
 
-/// What clients were given: path, and the body that came complete with status 200.
+/// What clients were given: path, and the body that came complete with status 200. Of lookups, whose heads grow, the
+/// last one.
 type Ledger = BTreeMap<String, Vec<u8>>;
+
+/// What was once public and may only grow.
+struct Seen {
+    feed: Vec<String>,
+    log: LogCopy,
+}
 
 #[derive(Default)]
 struct Figures {
     acknowledged: usize,
+    records: u64,
+    heads: usize,
     lost: Vec<String>,
     restarts: Vec<Duration>,
 }
@@ -36,8 +48,9 @@ fn killed_again_and_again_it_loses_nothing() {
     let cycles = number("MODKEEP_TORTURE_CYCLES", 20);
     let seed = number("MODKEEP_TORTURE_SEED", 1);
     let upstream = upstream_of(&ModuleWorld::new());
-    let setup = mirror_of(&upstream);
-    let (mut ledger, mut feed, mut figures) = (Ledger::new(), Vec::new(), Figures::default());
+    let (setup, key) = with_log(mirror_of(&upstream));
+    let (mut ledger, mut figures) = (Ledger::new(), Figures::default());
+    let mut seen = Seen { feed: Vec::new(), log: LogCopy::new(&key) };
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     for cycle in 0..cycles {
         let names: Vec<String> = (0..MODULES).map(|n| format!("cycle{cycle}.example/m{n}")).collect();
@@ -48,11 +61,12 @@ fn killed_again_and_again_it_loses_nothing() {
         upstream.change(|site| site.publish(&world));
         let given = load_and_kill(&setup, &names, &mut random);
         let sample = sample(&ledger, &mut random);
-        check(&setup, &upstream, given.iter().chain(sample), &mut feed, &mut figures);
+        check(&setup, &upstream, given.iter().chain(sample), &mut seen, &mut figures);
         ledger.extend(given);
     }
-    check(&setup, &upstream, ledger.iter(), &mut feed, &mut figures);
+    check(&setup, &upstream, ledger.iter(), &mut seen, &mut figures);
     figures.acknowledged = ledger.len();
+    (figures.records, figures.heads) = (seen.log.records(), seen.log.heads());
     report(cycles, seed, &mut figures);
 }
 
@@ -76,10 +90,12 @@ fn load_and_kill(setup: &Setup, names: &[String], random: &mut Random) -> Ledger
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let name = &names[usize::try_from(random.below(MODULES)).unwrap()];
-                    let path = format!(
-                        "{name}/@v/v1.0.0.{}",
-                        ["info", "mod", "zip"][usize::try_from(random.below(3)).unwrap()]
-                    );
+                    let path = match random.below(5) {
+                        0 => format!("{name}/@v/v1.0.0.info"),
+                        1 => format!("{name}/@v/v1.0.0.mod"),
+                        2 => format!("{name}/@v/v1.0.0.zip"),
+                        _ => format!("log/lookup/{name}@v1.0.0"),
+                    };
                     let Ok(answer) = try_request("GET", &format!("{url}/{path}"), &[]) else { continue };
                     if answer.status == 200 && answer.complete && !answer.body.is_empty() {
                         given.lock().unwrap().insert(path, answer.body);
@@ -99,24 +115,33 @@ fn check<'a>(
     setup: &Setup,
     upstream: &Upstream,
     given: impl Iterator<Item = (&'a String, &'a Vec<u8>)>,
-    feed: &mut Vec<String>,
+    seen: &mut Seen,
     figures: &mut Figures,
 ) {
-    let fsck = setup.run(&["fsck", "--json"]);
-    if !fsck.status.success() {
-        figures.lost.push(format!("fsck: {}", String::from_utf8_lossy(&fsck.stdout)));
+    for fsck in [&["fsck", "--json"][..], &["log", "fsck", "--json"]] {
+        let fsck = setup.run(fsck);
+        if !fsck.status.success() {
+            figures.lost.push(format!("fsck: {}", String::from_utf8_lossy(&fsck.stdout)));
+        }
     }
     let modkeep = setup.serve();
     figures.restarts.push(modkeep.started_in());
+    if let Err(lost) = seen.log.follow(&modkeep) {
+        figures.lost.push(lost);
+    }
     upstream.forget();
     for (path, bytes) in given {
+        if path.starts_with("log/") {
+            figures.lost.extend(seen.log.was_given(path, bytes).err());
+            continue;
+        }
         let answer = modkeep.get(&format!("/cached-only/{path}"));
         if answer.status != 200 || &answer.body != bytes {
             figures.lost.push(format!("{path}: {} instead of what was given", answer.status));
         }
     }
     assert_eq!(upstream.count("/@v/"), 0, "the replay asked the upstream");
-    follow(crate::index_feed::whole(&modkeep, 2000), feed, figures);
+    follow(crate::index_feed::whole(&modkeep, 2000), &mut seen.feed, figures);
     modkeep.kill();
 }
 
@@ -134,9 +159,11 @@ fn report(cycles: u64, seed: u64, figures: &mut Figures) {
     figures.restarts.sort_unstable();
     let p99 = figures.restarts[(figures.restarts.len() * 99 / 100).min(figures.restarts.len() - 1)];
     println!(
-        "{{\"test\":\"T1 kill\",\"seed\":{seed},\"cycles\":{cycles},\"acknowledged\":{},\"figure\":{},\"target\":0,\
-         \"restart_p99_ms\":{},\"pass\":{},\"violations\":{:?}}}",
+        "{{\"test\":\"T1 kill\",\"seed\":{seed},\"cycles\":{cycles},\"acknowledged\":{},\"records\":{},\"heads\":{},\
+         \"figure\":{},\"target\":0,\"restart_p99_ms\":{},\"pass\":{},\"violations\":{:?}}}",
         figures.acknowledged,
+        figures.records,
+        figures.heads,
         figures.lost.len(),
         p99.as_millis(),
         figures.lost.is_empty(),
@@ -144,6 +171,7 @@ fn report(cycles: u64, seed: u64, figures: &mut Figures) {
     );
     assert!(figures.lost.is_empty(), "{}", figures.lost.join("\n"));
     assert!(figures.acknowledged > 0, "no client was ever served: the test saw nothing");
+    assert!(figures.records > 0 && figures.heads > 0, "nothing was ever logged: the test saw nothing");
 }
 
 fn number(variable: &str, default: u64) -> u64 {

@@ -30,6 +30,7 @@ mod hostile_secrets;
 mod http_hostile;
 mod index_feed;
 mod kill;
+mod log_copy;
 mod origins;
 mod own_log;
 mod own_log_hostile;
