@@ -24,6 +24,7 @@ pub(crate) mod record;
 mod remote;
 mod source;
 mod state;
+mod stored;
 pub(crate) mod tree;
 mod walk;
 
@@ -41,6 +42,7 @@ pub use gossip::{Gossip, gossip};
 pub use remote::Remote;
 pub use source::{Away, Directory, Source};
 pub use state::{State, StateError};
+pub use stored::Stored;
 
 use crate::audit::evidence::{Evidence, Found};
 use crate::audit::source::settle;

@@ -161,14 +161,10 @@ pub fn from_tree(
             growing.append(text)?;
         }
         if batch.len() as u64 >= AT_ONCE {
-            sequence(writer, &mut batch)?;
+            rebuilt.written += put(writer, &mut batch, &mut growing)?;
         }
     }
-    sequence(writer, &mut batch)?;
-    rebuilt.written = growing.full.len() as u64;
-    for tiles in growing.full.chunks(256) {
-        writer.put_tiles(tiles)?;
-    }
+    rebuilt.written += put(writer, &mut batch, &mut growing)?;
     if growing.tail.root() != head.root() {
         return Err(unfit("the tree has changed since it was audited"));
     }
@@ -208,16 +204,21 @@ fn texts(source: &Directory, size: TreeSize, index: u64) -> Result<Vec<RecordTex
     Ok(texts)
 }
 
-fn sequence(writer: &mut LogWriter, batch: &mut Vec<NewRecord>) -> Result<(), RebuildError> {
-    let known = writer
-        .sequence(batch, SystemTime::now())?
-        .into_iter()
-        .find(|outcome| !matches!(outcome, Sequenced::New(_)));
+/// Sequences a batch and writes the tiles that it fills; how many.
+fn put(
+    writer: &mut LogWriter,
+    batch: &mut Vec<NewRecord>,
+    growing: &mut Growing,
+) -> Result<u64, RebuildError> {
+    let outcomes = writer.sequence(batch, SystemTime::now())?;
     batch.clear();
-    match known {
-        Some(outcome) => Err(unfit(format!("a version comes twice: record {}", outcome.id()))),
-        None => Ok(()),
+    if let Some(known) = outcomes.iter().find(|outcome| !matches!(outcome, Sequenced::New(_))) {
+        return Err(unfit(format!("a version comes twice: record {}", known.id())));
     }
+    writer.put_tiles(&growing.full)?;
+    let written = growing.full.len() as u64;
+    growing.full.clear();
+    Ok(written)
 }
 
 fn commit(writer: &mut LogWriter, tail: &Tail, head: StoredHead) -> Result<(), RebuildError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use modkeep_log::audit::{self, Stored};
 use modkeep_log::fsck::{self, Options, Report};
 use modkeep_log::rebuild;
 use modkeep_store::{
@@ -419,4 +420,20 @@ fn a_damaged_tree_is_not_taken_in() {
         rebuild::from_tree(&log, &mut log.writer().unwrap(), tree.path(), &key().verifier(), memory.path());
     assert!(refused.unwrap_err().to_string().contains("does not stand an audit"));
     assert_eq!(log.state().unwrap().sequenced, TreeSize::EMPTY);
+}
+
+#[test]
+fn the_auditor_reads_the_log_straight_from_the_store() {
+    let sound = Sound::new();
+    let memory = tempfile::tempdir().unwrap();
+    let (source, key) = (Stored::new(sound.open()), key().verifier());
+    let options = audit::Options { lookups: 20, ..audit::Options::default() };
+    let parts = audit::Parts { source: &source, key: &key, held: None, options };
+    let mut state = audit::State::open(memory.path(), NAME).unwrap();
+    let report = audit::run(&parts, &mut state, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(report.findings, []);
+    assert!(report.complete && report.gaps.is_empty());
+    // What was sequenced and is not covered by a head yet is nobody's business.
+    assert_eq!(report.checked.records, BUILT);
+    assert!(report.checked.lookups > 10);
 }

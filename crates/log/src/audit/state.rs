@@ -3,6 +3,7 @@
 //! A folder: `state.json`, replaced by renaming; and the index of names that the search for duplicates keeps. After a
 //! crash the state is that of the last save, and whatever lies in the index beyond it is cut off.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ pub struct State {
     folder: PathBuf,
     kept: Kept,
     index: Index,
+    /// Locked while this value lives; released with the process at the latest.
+    _lock: File,
 }
 
 /// `state.json`.
@@ -68,6 +71,12 @@ pub enum StateError {
         /// What is wrong.
         reason: String,
     },
+    /// Another process audits with it.
+    #[error("audit state {place}: another audit is at work with it")]
+    InUse {
+        /// The folder.
+        place: String,
+    },
     /// The folder belongs to the audit of another log.
     #[error("the audit state is that of {found}, not of {wanted}")]
     OtherLog {
@@ -86,6 +95,7 @@ impl State {
     pub fn open(folder: &Path, log: &str) -> Result<Self, StateError> {
         let place = folder.join(FILE);
         std::fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+        let lock = lock(folder)?;
         let kept = match std::fs::read(&place) {
             Ok(bytes) => Kept::parse(&bytes, &place)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::of(log),
@@ -95,7 +105,7 @@ impl State {
             return Err(StateError::OtherLog { found: kept.log, wanted: log.to_owned() });
         }
         let index = Index::open(folder, &kept.index).map_err(|source| io_error(folder, source))?;
-        Ok(Self { folder: folder.to_owned(), kept, index })
+        Ok(Self { folder: folder.to_owned(), kept, index, _lock: lock })
     }
 
     /// The newest head that was verified.
@@ -246,14 +256,28 @@ impl Kept {
     }
 }
 
+/// One audit at a time: two would each undo what the other has saved.
+fn lock(folder: &Path) -> Result<File, StateError> {
+    let place = folder.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&place);
+    let file = file.map_err(|source| io_error(&place, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StateError::InUse { place: folder.display().to_string() })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(io_error(&place, source)),
+    }
+}
+
 /// Another name, synced, renamed over the old one.
 fn write(folder: &Path, place: &Path, kept: &Kept) -> io::Result<()> {
     let temporary = folder.join("state.json.new");
-    let mut file = std::fs::File::create(&temporary)?;
+    let mut file = File::create(&temporary)?;
     file.write_all(&serde_json::to_vec_pretty(kept)?)?;
     file.sync_all()?;
     std::fs::rename(&temporary, place)?;
-    std::fs::File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()
 }
 
 fn io_error(place: &Path, source: io::Error) -> StateError {

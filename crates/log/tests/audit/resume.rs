@@ -111,6 +111,10 @@ fn the_state_of_one_log_is_not_used_for_another() {
     auditor.audit(&Log::of(3));
     let other = audit::State::open(&auditor.home.path().join("state"), "other.example");
     assert!(other.unwrap_err().to_string().contains("sums.example/log"));
+    let at_work = auditor.state();
+    let second = audit::State::open(&auditor.home.path().join("state"), "sums.example/log");
+    assert!(second.unwrap_err().to_string().contains("another audit"));
+    drop(at_work);
     std::fs::write(auditor.home.path().join("state/state.json"), "{").unwrap();
     let damaged = audit::State::open(&auditor.home.path().join("state"), "sums.example/log");
     assert!(damaged.unwrap_err().to_string().contains("move it away"));
