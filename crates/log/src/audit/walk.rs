@@ -128,14 +128,14 @@ impl<'a> Walk<'a> {
         let hashes = self.leaf_tile(job, &place, fresh, &mut outcome)?;
         let Some(data) = Tile::data(job.index, place.width()) else { return Ok(outcome) };
         let Some((came, bytes)) = source::tile(self.parts.source, &data, fresh)? else {
-            self.judge(job, &place, hashes.as_deref(), &mut outcome);
+            judge(job, &place, hashes.as_deref(), &mut outcome);
             outcome.miss(&data, size, missing(&data));
             return Ok(outcome);
         };
         let texts = match cut(&bytes, came.width()) {
             Ok(texts) => texts,
             Err(why) => {
-                self.judge(job, &place, hashes.as_deref(), &mut outcome);
+                judge(job, &place, hashes.as_deref(), &mut outcome);
                 let finding = Finding::of(Kind::BadTile, format!("{} {why}", data.path()));
                 outcome.miss(&data, size, finding);
                 return Ok(outcome);
@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
         outcome.checked.data_tiles = 1;
         outcome.checked.bytes += bytes.len() as u64;
         let ours: Vec<u8> = texts.iter().flat_map(|text| leaf_hash(text).0).collect();
-        let is_authentic = self.judge(job, &place, hashes.as_deref(), &mut outcome);
+        let is_authentic = judge(job, &place, hashes.as_deref(), &mut outcome);
         match (&job.leaves, hashes) {
             (_, Some(hashes)) if is_authentic => {
                 if hashes != ours {
@@ -181,24 +181,6 @@ impl<'a> Walk<'a> {
         Ok(came.map(|(_, bytes)| bytes))
     }
 
-    /// Whether the tile of leaf hashes is authentic; where one came that is not, that is found.
-    fn judge(&self, job: &Job, tile: &Tile, hashes: Option<&[u8]>, outcome: &mut Outcome) -> bool {
-        let (Leaves::Promised(promised), Some(hashes)) = (&job.leaves, hashes) else {
-            return matches!(job.leaves, Leaves::Edge(_));
-        };
-        let fault = if tile.byte_len() != Some(hashes.len()) {
-            wrong_length(tile)
-        } else if fold(hashes) == Some(*promised) {
-            outcome.checked.hash_tiles += 1;
-            outcome.checked.bytes += hashes.len() as u64;
-            return true;
-        } else {
-            wrong_hash(tile)
-        };
-        outcome.found.push(Found::bare(fault));
-        false
-    }
-
     /// The grammar of authentic records, their names, and what the mirror holds of them.
     fn read(&self, data: &Tile, texts: &[&[u8]], counted: u64, outcome: &mut Outcome) {
         let first = data.index() * WIDTH;
@@ -226,6 +208,24 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// Whether the tile of leaf hashes is authentic; where one came that is not, that is found.
+fn judge(job: &Job, tile: &Tile, hashes: Option<&[u8]>, outcome: &mut Outcome) -> bool {
+    let (Leaves::Promised(promised), Some(hashes)) = (&job.leaves, hashes) else {
+        return matches!(job.leaves, Leaves::Edge(_));
+    };
+    let fault = if tile.byte_len() != Some(hashes.len()) {
+        wrong_length(tile)
+    } else if fold(hashes) == Some(*promised) {
+        outcome.checked.hash_tiles += 1;
+        outcome.checked.bytes += hashes.len() as u64;
+        return true;
+    } else {
+        wrong_hash(tile)
+    };
+    outcome.found.push(Found::bare(fault));
+    false
 }
 
 /// Which records are not what the authentic hashes say.

@@ -109,7 +109,6 @@ fn published(store: &LogStore, heads: &Heads, state: &LogState, report: &mut Rep
         [("log/latest", latest), ("log/checkpoint", checkpoint), ("log/log.sqlite: log_cosigned", cosigned)]
     {
         match head {
-            None => {}
             Some(None) => report.add(Finding {
                 id: "C3",
                 severity: Severity::Warning,
@@ -123,12 +122,14 @@ fn published(store: &LogStore, heads: &Heads, state: &LogState, report: &mut Rep
                 );
                 report.add(broken("C4", place, text));
             }
-            Some(Some(head)) => {
-                if heads.promised.get(&head.size.get()).is_some_and(|root| *root != head.root) {
-                    let text = format!("another root at size {} than was committed: a fork", head.size);
-                    report.add(broken("C4", place, text));
-                }
+            Some(Some(head))
+                if heads.promised.get(&head.size.get()).is_some_and(|root| *root != head.root) =>
+            {
+                let text = format!("another root at size {} than was committed: a fork", head.size);
+                report.add(broken("C4", place, text));
             }
+            // Nothing was published, or a head that was committed.
+            None | Some(Some(_)) => {}
         }
     }
     Ok(())

@@ -45,10 +45,14 @@ impl Place {
         }
     }
 
-    /// The one that modules are checked against; the go command's default one where checking is off.
+    /// The one that modules are checked against. None is asked unasked for where checking is off: names may be private.
     pub(super) fn configured(effective: &Effective) -> Result<Self, Failed> {
         match effective.config.verify.log.as_str() {
-            "default" | "off" => Self::parse("sum.golang.org", None),
+            "default" => Self::parse("sum.golang.org", None),
+            "off" => {
+                let text = "verify.log is off: say on the command line which checksum database is meant";
+                Err(Failed::new(Exit::Usage, text))
+            }
             text => Self::parse(text, None),
         }
     }
@@ -85,9 +89,10 @@ impl Place {
         }
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-        let Some(state) = state.filter(|_| self.key.names_a_place() || !self.name().contains(':')) else {
+        let Some(state) = state else {
             return Err(Failed::new(Exit::Usage, "HOME is not set; say where to remember: --state DIR"));
         };
+        // The name is `host[/path]`, nothing that climbs: parsing made sure of it (A5).
         Ok(state.join("modkeep").join(what).join(self.name()))
     }
 }
