@@ -31,6 +31,11 @@ const WIDTH: usize = 256;
 
 type Failed = Box<dyn std::error::Error>;
 
+/// How many in a second, rounded.
+fn rate(records: u64, seconds: f64) -> f64 {
+    f64::from(u32::try_from(records).unwrap_or(u32::MAX)) / seconds
+}
+
 fn main() -> Result<ExitCode, Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -185,7 +190,7 @@ fn run(folder: &Path, jobs: usize) -> Result<(), Failed> {
     let begun = Instant::now();
     let report = audit::run(&parts, &mut State::open(&state, NAME)?, &mut |_| ControlFlow::Continue(()))?;
     let seconds = begun.elapsed().as_secs_f64();
-    let rate = report.checked.records as f64 / seconds;
+    let rate = rate(report.checked.records, seconds);
     for finding in &report.findings {
         eprintln!("{finding}");
     }
@@ -218,7 +223,7 @@ fn fsck_of(store: &Path, jobs: usize) -> Result<(), Failed> {
     let options = fsck::Options { keys, jobs, ..fsck::Options::default() };
     let report = fsck::run(&log, &options, &mut |_| ControlFlow::Continue(()))?;
     let seconds = begun.elapsed().as_secs_f64();
-    let (records, rate) = (report.checked.records, report.checked.records as f64 / seconds);
+    let (records, rate) = (report.checked.records, rate(report.checked.records, seconds));
     for finding in &report.findings {
         eprintln!("{finding}");
     }

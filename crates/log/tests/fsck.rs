@@ -216,7 +216,7 @@ const DAMAGE: &[Damage] = &[
         s.change("tile/8/0/000", |tile| tile[64] ^= 1);
     }),
     ("a short tile of hashes", "A4", "not as long", |s| {
-        s.change("tile/8/0/001", |tile| tile.truncate(8_000))
+        s.change("tile/8/0/001", |tile| tile.truncate(8_000));
     }),
     ("a missing tile of hashes", "A4", "is missing", |s| s.remove("tile/8/0/001")),
     ("two tiles of hashes swapped", "A4", "the hash of record", |s| {
@@ -240,7 +240,7 @@ const DAMAGE: &[Damage] = &[
         s.sql("DELETE FROM log_record WHERE id = 650");
     }),
     ("a missing last row", "C2", "record 701: is missing", |s| {
-        s.sql("DELETE FROM log_record WHERE id = 701")
+        s.sql("DELETE FROM log_record WHERE id = 701");
     }),
     ("two rows of one name", "A1", "has record 9 already", |s| {
         s.sql("UPDATE log_record SET module = 'example.com/m9' WHERE id = 701");

@@ -229,7 +229,7 @@ pub(crate) struct Verify {
 pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) command: Option<AuditCommand>,
-    /// The log: a known name such as sum.golang.org, "KEY URL", or a URL with --key; file:///DIR is a copy of one
+    /// The log: a known name such as sum.golang.org, "KEY URL", or a URL with --key, also that of a copy: `file:///DIR`
     #[arg(value_name = "LOG")]
     pub(crate) log: Option<String>,
     /// Whose signature to believe

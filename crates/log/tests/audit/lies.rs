@@ -252,13 +252,14 @@ fn a_record_changed_after_it_was_audited_is_found_by_reading_again() {
     assert!(again.evidence()[0].starts_with("record-256-"));
 }
 
+type Change<'a> = Box<dyn Fn(&mut Log) + 'a>;
+
 #[test]
 fn a_lookup_that_differs_from_the_log_is_found() {
     let answer =
         |text: RecordText, note: Vec<u8>| LookupAnswer { id: id(0), text, note: note.into() }.to_bytes();
     let note = |log: &Log, n: u64| log.tree.sign_head(size(n), &key()).unwrap().into_bytes();
     let path = "lookup/example.com/m0@v1.0.0";
-    type Change<'a> = Box<dyn Fn(&mut Log) + 'a>;
     let changes: Vec<(&str, Change<'_>, Kind)> = vec![
         (
             "another sum",
