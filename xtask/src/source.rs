@@ -43,6 +43,10 @@ const RULES: &[Rule] = &[
             ("egress/src/tls.rs", "reads the configured file of root certificates"),
             ("http/src/tls.rs", "reads the configured certificate and key"),
             ("log/src/audit", "reads a log in a folder, keeps its notes and evidence where its caller says"),
+            (
+                "log/src/witness/keeper.rs",
+                "keeps what a witness has seen of other logs where its caller says",
+            ),
             ("origin/src/git/cache.rs", "keeps objects in a workspace that the store lends it"),
             ("origin/src/git/earlier.rs", "remembers there which versions were packed, and reads their zips"),
             ("origin/src/git/history/kept.rs", "keeps there who descends from whom"),

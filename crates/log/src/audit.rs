@@ -22,7 +22,7 @@ mod gossip;
 mod lookups;
 pub(crate) mod record;
 mod remote;
-mod source;
+pub(crate) mod source;
 mod state;
 mod stored;
 pub(crate) mod tree;

@@ -30,6 +30,8 @@ pub struct Parts {
 pub struct Config {
     /// Which head goes with a lookup (C5).
     pub align: HeadAlign,
+    /// Which checkpoint is shown (B3).
+    pub shown: Shown,
     /// How many appends may wait; one more is [`Busy`](crate::AppendError::Busy). 4,096, which is also the largest
     /// batch (C3).
     pub queue: usize,
@@ -55,6 +57,16 @@ pub enum HeadAlign {
     Newest,
 }
 
+/// Which checkpoint is shown (`witness.mode`, B3). Lookups and the newest head wait for nobody.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Shown {
+    /// That of the newest head, with cosignatures as soon as enough are here.
+    #[default]
+    Newest,
+    /// The newest that has enough of them: it may be older than the newest head.
+    Cosigned,
+}
+
 /// A head of this log that somebody outside the data directory has seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KnownHead {
@@ -70,6 +82,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             align: HeadAlign::default(),
+            shown: Shown::default(),
             queue: QUEUE_MAX,
             head_copy: None,
             known_heads: Vec::new(),

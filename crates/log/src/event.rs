@@ -8,8 +8,9 @@ use modkeep_store::NewRecord;
 use modkeep_tlog::{RecordId, TreeSize};
 
 use crate::head::Head;
+use crate::witness::Reply;
 
-/// Something happened. Told on the sequencer's thread, so whoever listens is quick.
+/// Something happened. Told on the sequencer's thread, or by whoever asks the witnesses, so whoever listens is quick.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -40,6 +41,30 @@ pub enum Event<'a> {
         reason: &'a str,
         /// Whether it starts again by itself, from what is stored.
         restarts: bool,
+    },
+    /// A witness was asked about the newest head, and this came of it (B3).
+    Witness {
+        /// Its name.
+        witness: &'a str,
+        /// What it answered.
+        reply: &'a Reply,
+    },
+    /// As many witnesses as the policy wants have cosigned; the checkpoint is kept with their lines (B3).
+    Cosigned {
+        /// The size of the head.
+        size: TreeSize,
+        /// How many lines.
+        cosignatures: usize,
+    },
+    /// A witness has cosigned a head that is larger than our newest one: an old copy of the log, or a second one. The log
+    /// takes no more records. An alarm (C4, check 2).
+    WitnessAhead {
+        /// The witness.
+        witness: &'a str,
+        /// The size that it has.
+        seen: TreeSize,
+        /// The size of our newest head.
+        ours: TreeSize,
     },
     /// The sequencer has started from what is stored; the newest head has this size.
     Started {

@@ -11,6 +11,7 @@ use modkeep_tlog::VerifierKey;
 
 pub use external::{CommandSigner, PATIENCE, SocketSigner};
 pub use file::{KeySigner, Keygen};
+pub(crate) use file::{read_secret, write_secret};
 pub use name::{LogName, gosumdb};
 
 /// Bytes of an Ed25519 signature.

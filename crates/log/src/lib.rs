@@ -25,8 +25,9 @@ mod sabotage;
 mod sequencer;
 mod shared;
 mod sign;
+pub mod witness;
 
-pub use config::{Config, HeadAlign, KnownHead, Parts};
+pub use config::{Config, HeadAlign, KnownHead, Parts, Shown};
 pub use error::{AppendError, OpenError};
 pub use event::{Event, Observer, Timings};
 pub use head::Head;

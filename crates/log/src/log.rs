@@ -9,12 +9,12 @@ use modkeep_store::{Error, LogStore, NewRecord};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::RecordError;
 use modkeep_tlog::{
-    LookupAnswer, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
+    Hash, LookupAnswer, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::check;
-use crate::config::{Config, Parts};
+use crate::config::{Config, Parts, Shown};
 use crate::error::{AppendError, OpenError};
 use crate::event::{Event, Observer};
 use crate::head::{Head, Published};
@@ -220,15 +220,34 @@ impl Log {
         self.shared().published().aligned.clone()
     }
 
-    /// The checkpoint of the newest head, with the cosignatures that it has (B1, `best-effort` of B3).
-    pub fn checkpoint(&self) -> Bytes {
-        self.shared().published().checkpoint()
+    /// The checkpoint to show: of the newest head, with the cosignatures that it has (B1), or the newest that has enough
+    /// of them, where [`Config::shown`] wants that (B3); then `None` until there is one.
+    pub fn checkpoint(&self) -> Option<Bytes> {
+        let seen = self.shared().published();
+        match self.shared().config.shown {
+            Shown::Newest => Some(seen.checkpoint()),
+            Shown::Cosigned => seen.cosigned.as_ref().map(|(_, checkpoint)| checkpoint.clone()),
+        }
     }
 
     /// The newest checkpoint that [`put_checkpoint`](Self::put_checkpoint) brought, and its size: what is shown where
     /// cosignatures are required (B3).
     pub fn cosigned(&self) -> Option<(TreeSize, Bytes)> {
         self.shared().published().cosigned.clone()
+    }
+
+    /// The proof that the tree of size `new` continues the one of size `old`; `None` beyond the newest head. Blocking.
+    pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Result<Option<Vec<Hash>>, Error> {
+        let seen = self.shared().published();
+        if new > seen.size() || old > new {
+            return Ok(None);
+        }
+        let nodes = self.shared().reader.nodes(&seen);
+        let hashes = proof::prove_consistency(&nodes, old, new);
+        match nodes.into_error() {
+            Some(error) => Err(error),
+            None => Ok(hashes),
+        }
     }
 
     /// Keeps a cosigned checkpoint of a published head, and shows it with that head (B3).
@@ -323,6 +342,11 @@ impl Log {
 
     fn find_in(&self, seen: &Published, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
         Ok(self.shared().store.find(module, version)?.filter(|id| seen.size().contains(*id)))
+    }
+
+    /// Tells whoever listens to this log.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.shared().observer.tell(event);
     }
 
     fn shared(&self) -> &Shared {

@@ -115,7 +115,7 @@ impl Own {
         let body = match &ask {
             AskOwn::Plain(Ask::Supported) => Bytes::new(),
             AskOwn::Plain(Ask::Latest) => log.latest().note.clone(),
-            AskOwn::Checkpoint => log.checkpoint(),
+            AskOwn::Checkpoint => log.checkpoint().ok_or_else(|| self.not_cosigned())?,
             AskOwn::Plain(Ask::Lookup(of)) => look_up(log, fetch, of, reach).await?,
             AskOwn::Plain(Ask::Tile(tile)) => self.tile(log, *tile).await?,
             AskOwn::Bundle(tile) => self.bundle(log, *tile).await?,
@@ -131,6 +131,12 @@ impl Own {
         let answer = finished(body, object_of(&ask));
         self.remember(path, &answer);
         Ok(answer)
+    }
+
+    /// Cosignatures are required, and no checkpoint has enough of them yet (B3).
+    fn not_cosigned(&self) -> RelayError {
+        let reason = "no checkpoint has as many cosignatures as are required yet".into();
+        RelayError::Down { log: self.name().into(), reason }
     }
 
     async fn tile(&self, log: &Log, tile: Tile) -> Result<Bytes, RelayError> {

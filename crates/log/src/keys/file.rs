@@ -24,15 +24,7 @@ impl KeySigner {
     /// Reads the key: a plain file, readable by our user alone and owned by it, that names this log (I16).
     pub fn open(path: &Path, name: &LogName) -> Result<Self, SignError> {
         let refuse = |reason: String| SignError::KeyFile { path: path.to_owned(), reason };
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(|error| refuse(error.to_string()))?;
-        check_owner(&file).map_err(refuse)?;
-        let mut text = String::new();
-        file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+        let text = read_secret(path)?;
         Self::from_text(&text, name).map_err(|error| refuse(error.to_string()))
     }
 
@@ -68,6 +60,21 @@ impl Signer for KeySigner {
         let line = self.key.sign_line(text).map_err(|error| failed(&error.to_string()))?;
         line.bytes().try_into().map_err(|_| failed("not an Ed25519 signature"))
     }
+}
+
+/// The text of a key file: a plain file, readable by our user alone and owned by it (I16).
+pub(crate) fn read_secret(path: &Path) -> Result<String, SignError> {
+    let refuse = |reason: String| SignError::KeyFile { path: path.to_owned(), reason };
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| refuse(error.to_string()))?;
+    check_owner(&file).map_err(refuse)?;
+    let mut text = String::new();
+    file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+    Ok(text)
 }
 
 /// A plain file of our user that nobody else can read or write (I16).
@@ -108,17 +115,23 @@ impl Keygen {
         let key = SignerKey::from_seed(name.as_str(), seed).map_err(|error| refuse(error.to_string()))?;
         let vkey = key.verifier();
         let made = Self { gosumdb: gosumdb(&vkey, url)?, vkey };
-        write_new(path, &key).map_err(|error| {
-            let there = error.kind() == std::io::ErrorKind::AlreadyExists;
-            refuse(if there { "exists, and is never overwritten".to_owned() } else { error.to_string() })
-        })?;
+        write_secret(path, &key.to_text())?;
         Ok(made)
     }
 }
 
-fn write_new(path: &Path, key: &SignerKey) -> std::io::Result<()> {
+/// Writes a secret key to a new file of mode 0600, durably. Never overwrites (I16).
+pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<(), SignError> {
+    write_new(path, secret).map_err(|error| {
+        let there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        let reason = if there { "exists, and is never overwritten".to_owned() } else { error.to_string() };
+        SignError::KeyFile { path: path.to_owned(), reason }
+    })
+}
+
+fn write_new(path: &Path, secret: &str) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(format!("{}\n", key.to_text()).as_bytes())?;
+    file.write_all(format!("{secret}\n").as_bytes())?;
     file.sync_all()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
