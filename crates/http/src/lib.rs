@@ -1,8 +1,9 @@
 //! The edge: the only room that knows routes, headers and status codes.
 //!
 //! [`Service`] answers requests and can be mounted into any tower or hyper program; [`Server`] puts it on sockets;
-//! [`Admin`] is what operators and their Prometheus see. A failure of any room below becomes a status in `status`,
-//! and words in `catalogue`, and nowhere else.
+//! [`Admin`] is what operators and their Prometheus see; [`Witness`] is what other logs see of a witness. A failure of
+//! any room below becomes a status in `status`, and words in `catalogue`, and nowhere else; but a witness speaks to
+//! programs of a protocol of its own, whose few statuses stand with it.
 
 mod admin;
 mod announce;
@@ -26,6 +27,7 @@ mod representation;
 pub mod serve;
 mod service;
 mod status;
+mod witness;
 
 pub use admin::Admin;
 pub use body::Body;
@@ -34,3 +36,4 @@ pub use modkeep_web::Announcement;
 pub use probes::{Health, Probes};
 pub use serve::Server;
 pub use service::{AccessLog, Answering, Config, Faces, Service};
+pub use witness::Witness;
