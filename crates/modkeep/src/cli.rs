@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Keys and records of our own checksum database
     #[command(subcommand)]
     Log(LogCommand),
+    /// Watch other logs and cosign what continues what was seen of them
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -418,6 +421,83 @@ pub(crate) struct LogImport {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
+}
+
+/// `witness`
+#[derive(Debug, Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Be a witness: POST /add-checkpoint (C2SP tlog-witness)
+    Serve(WitnessServe),
+    /// Make a witness's key, and print the key that judges its cosignatures
+    Keygen(WitnessMake),
+    /// Carry the heads of a log that calls no witness to one
+    Feed(WitnessFeed),
+}
+
+/// `witness serve`
+#[derive(Args, Debug)]
+pub(crate) struct WitnessServe {
+    /// Listen here; may be repeated
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:8090")]
+    pub(crate) listen: Vec<String>,
+    /// The secret key that "witness keygen" made; may be repeated, one of each kind
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Where it remembers what it has cosigned; never to be lost, or put back from an old copy, under the same key
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+    /// A log to watch: its key, and the first line of its checkpoints where that is not the key's name; may be repeated
+    #[arg(long, required = true, value_name = "NAME+HASH+KEY[=ORIGIN]")]
+    pub(crate) log: Vec<String>,
+    /// How often each log is cosigned in a day, at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) qpd: u32,
+}
+
+/// `witness keygen`
+#[derive(Args, Debug)]
+pub(crate) struct WitnessMake {
+    /// The witness's name, by custom a URL without its scheme: witness.example.org/w1
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// The file to write the secret key to; an existing one is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// How it signs; ml-dsa-44 withstands quantum computers, and fewer logs read it
+    #[arg(long, value_enum, default_value = "ed25519")]
+    pub(crate) kind: KeyKind,
+}
+
+/// How a witness signs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// Ed25519
+    Ed25519,
+    /// ML-DSA-44
+    #[value(name = "ml-dsa-44")]
+    MlDsa44,
+}
+
+/// `witness feed`
+#[derive(Args, Debug)]
+pub(crate) struct WitnessFeed {
+    /// The log: a name, "KEY URL", or a URL with --key
+    pub(crate) log: String,
+    /// The log's key, where a URL is given
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    pub(crate) key: Option<String>,
+    /// The witness's submission address
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// The witness's key; may be repeated, one of each kind
+    #[arg(long, required = true, value_name = "NAME+HASH+KEY")]
+    pub(crate) witness_key: Vec<String>,
+    /// Feed again and again, so often; else once
+    #[arg(long, value_name = "PERIOD")]
+    pub(crate) every: Option<crate::config::Period>,
+    /// Feed /checkpoint, under the log's own name, instead of /latest, whose first line all checksum databases share
+    #[arg(long)]
+    pub(crate) checkpoint: bool,
 }
 
 /// `config`

@@ -75,14 +75,15 @@ impl House {
         };
         let gosumdb = gosumdb(effective)?;
         let (private, unchecked) = (private(effective)?, unchecked(effective, &gosumdb)?);
-        let egress = egress(effective, sources, &[])?;
+        let witnesses = plan.as_ref().map(|(plan, _)| plan.witnesses()).unwrap_or_default();
+        let egress = egress(effective, sources, &witnesses)?;
         let store = Store::open(store_config(effective)?, Arc::new(SystemClock))?;
         let patience = patience(effective);
         store.set_work_bytes_max(effective.config.origin.cache_max.0);
         let origin = repositories(effective, &egress, &store)?;
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let (log, own) = log::open(plan, &store);
+        let log::Opened { door: log, own, collector } = log::open(plan, &store, &egress);
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
             chain: sources.chain(&egress, patience, &origin),
@@ -96,7 +97,11 @@ impl House {
             cancel: cancel.clone(),
         });
         let database = matches!(gosumdb, GoSumDb::On { .. }).then_some(database);
-        Ok(Self { store, database, fetch, origin, private, log, tracker, cancel })
+        let house = Self { store, database, fetch, origin, private, log, tracker, cancel };
+        if let Some(collector) = collector {
+            house.keep(collector.run());
+        }
+        Ok(house)
     }
 
     /// The relay of the checksum database that we check against ourselves.

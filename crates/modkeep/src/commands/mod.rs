@@ -18,13 +18,14 @@ mod proof;
 mod serve;
 mod show;
 mod verify;
+mod witness;
 
 use std::path::PathBuf;
 
 use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_store::Store;
 
-use crate::cli::{Cli, Command, LogCommand};
+use crate::cli::{Cli, Command, LogCommand, WitnessCommand};
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         }
         Command::Config(crate::cli::ConfigCommand::Init) => return Ok(config::init(output)),
         Command::Log(LogCommand::Keygen(keygen)) => return log::keygen(keygen, output),
+        Command::Witness(WitnessCommand::Keygen(make)) => return witness::keygen(make, output),
         _ => {}
     }
     let effective = configuration(cli)?;
@@ -55,6 +57,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Verify(verify) => verify::run(verify, &effective, output),
         Command::Audit(audit) => audit::run(audit, &effective, output),
         Command::Proof(command) => proof::run(command, &effective, output),
+        Command::Witness(command) => witness::run(command, cli.global.color, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
         Command::Log(LogCommand::Fsck(fsck)) => log::fsck(fsck, &effective, output),
         Command::Log(LogCommand::Export(export)) => log::export(export, &effective, output),

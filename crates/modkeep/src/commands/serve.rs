@@ -220,7 +220,11 @@ fn presented(effective: &Effective, house: &House, base: String) -> modkeep_http
 
 /// Addresses of `host:port` and `:port` texts. A name may stand for several; those that this machine does not have,
 /// such as `::1` where IPv6 is off, are left out as long as one remains.
-async fn resolved(effective: &Effective, key: &str, texts: &[String]) -> Result<Vec<SocketAddr>, Failed> {
+pub(super) async fn resolved(
+    effective: &Effective,
+    key: &str,
+    texts: &[String],
+) -> Result<Vec<SocketAddr>, Failed> {
     let mut addresses = Vec::new();
     for text in texts {
         let wrong = |reason: String| effective.slip(key, format!("{text:?}: {reason}"));
@@ -298,7 +302,7 @@ fn announce(effective: &Effective, house: &House, doors: &Doors, output: &Output
 }
 
 /// Waits for SIGTERM or SIGINT. A SIGHUP, which would end the process, is answered with a word instead.
-async fn stop_asked() {
+pub(super) async fn stop_asked() {
     use tokio::signal::unix::{SignalKind, signal};
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));

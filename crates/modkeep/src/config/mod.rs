@@ -89,6 +89,17 @@ pub(crate) struct Log {
     pub(crate) deny: Vec<String>,
     pub(crate) align: u64,
     pub(crate) witnesses: Vec<String>,
+    pub(crate) witness_policy: String,
+    pub(crate) witness_mode: WitnessMode,
+}
+
+/// What witnesses are to the log (B3).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WitnessMode {
+    Off,
+    BestEffort,
+    Required,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -193,6 +204,9 @@ impl Effective {
         }
         if log.enabled && log.key_file.is_empty() == log.signer.is_empty() {
             return Err(self.slip("log.key_file", "say one of key_file and signer"));
+        }
+        if !log.witnesses.is_empty() && !log.witness_policy.is_empty() {
+            return Err(self.slip("log.witness_policy", "say one of witnesses and witness_policy"));
         }
         if log.align != 1 && log.align != 256 {
             return Err(self.slip("log.align", "must be 256 or 1"));

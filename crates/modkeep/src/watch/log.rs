@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use modkeep_fetch::Fetch;
 use modkeep_http::Metrics;
+use modkeep_log::witness::Reply;
 use modkeep_log::{Event, Log, Observer, State, Timings};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::wiring::Door;
@@ -32,13 +33,32 @@ struct Outcome {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Asked {
+    witness: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Of {
+    witness: String,
+}
+
 /// An observer of the sequencer that counts and logs. It is called between a batch and its waiters, so it is quick.
 pub(crate) fn observer(metrics: &Metrics) -> Observer {
     let records = Family::<Outcome, Counter>::default();
     let steps =
         Family::<Step, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(STEP_BOUNDS_S));
     let batches = Histogram::new(BATCH_BOUNDS);
+    // As many labels as the configuration names witnesses.
+    let (asked, last) = (Family::<Asked, Counter>::default(), Family::<Of, Gauge>::default());
     metrics.register(|registry| {
+        registry.register("witness_requests", "Questions to the witnesses of our own log", asked.clone());
+        registry.register(
+            "witness_last_cosign_timestamp_seconds",
+            "When a witness cosigned last",
+            last.clone(),
+        );
         registry.register("log_records", "Records offered to our own log", records.clone());
         registry.register("log_step_duration_seconds", "The steps of a batch", steps.clone());
         registry.register("log_batch_records", "Records that one batch took", batches.clone());
@@ -58,6 +78,15 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
             }
             Event::Conflict { .. } => count("conflict", 1),
             Event::Busy => count("busy", 1),
+            Event::Witness { witness, reply } => {
+                let witness = (*witness).to_owned();
+                asked.get_or_create(&Asked { witness: witness.clone(), result: reply.word() }).inc();
+                if matches!(reply, Reply::Cosigned(_)) {
+                    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+                    last.get_or_create(&Of { witness }).set(seconds);
+                }
+            }
             _ => {}
         }
         log(event);
@@ -84,6 +113,20 @@ fn log(event: &Event<'_>) {
         Event::Started { size } => tracing::info!(event = "log_head", size = size.get(), "the log is open"),
         Event::Stopped { reason, restarts } => {
             tracing::error!(event = "log", restarts, "nothing is signed any more: {reason}");
+        }
+        Event::Witness { witness, reply: Reply::Cosigned(_) } => {
+            tracing::debug!(event = "witness", witness, "cosigned");
+        }
+        Event::Witness { witness, reply } => tracing::warn!(event = "witness", witness, "{reply}"),
+        Event::WitnessAhead { witness, seen, ours } => {
+            let (seen, ours) = (seen.get(), ours.get());
+            tracing::error!(
+                event = "witness",
+                witness,
+                seen,
+                ours,
+                "a witness has seen a larger head than the newest one here; no record is taken any more"
+            );
         }
         _ => {}
     }

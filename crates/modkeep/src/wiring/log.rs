@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use modkeep_egress::Egress;
 use modkeep_fetch::{Fetch, OwnLog};
 use modkeep_log::keys::{CommandSigner, KeySigner, PATIENCE, SocketSigner};
-use modkeep_log::{Config, HeadAlign, Log, LogName, Observer, OpenError, Parts, Signer};
+use modkeep_log::witness::{Collector, Panel, known_heads};
+use modkeep_log::{Config, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Shown, Signer};
 use modkeep_module::Patterns;
-use modkeep_store::{Store, SystemClock};
+use modkeep_store::{LogStore, Store, SystemClock};
 use modkeep_sumdb::Own;
-use modkeep_tlog::VerifierKey;
+use modkeep_tlog::{Policy, VerifierKey};
+use url::Url;
 
 use super::{home_expanded, patterns};
-use crate::config::Effective;
+use crate::config::{Effective, WitnessMode};
 use crate::exit::Failed;
 
 /// Our own checksum database, as this process has it.
@@ -52,6 +55,15 @@ pub(super) struct Plan {
     signers: Vec<Arc<dyn Signer>>,
     deny: Patterns,
     config: Config,
+    /// Who is asked to cosign, if anybody is.
+    panel: Option<Panel>,
+}
+
+impl Plan {
+    /// Where the witnesses are.
+    pub(super) fn witnesses(&self) -> Vec<Url> {
+        self.panel.iter().flat_map(Panel::urls).cloned().collect()
+    }
 }
 
 /// The keys that open our heads, the present one first; none where no log is configured.
@@ -76,13 +88,49 @@ pub(super) fn plan(effective: &Effective) -> Result<Option<Plan>, Failed> {
     if !section.second_key_file.is_empty() {
         signers.push(key_file(effective, "log.second_key_file", &section.second_key_file, &name)?);
     }
-    if !section.witnesses.is_empty() {
-        return Err(slip("log.witnesses", "nobody is asked yet: leave it empty".to_owned()));
-    }
     let align = if section.align == 1 { HeadAlign::Newest } else { HeadAlign::Tile };
     let head_copy = head_copy(&section.key_file)?;
     let deny = patterns(effective, "log.deny", &section.deny)?;
-    Ok(Some(Plan { name, signers, deny, config: Config { align, head_copy, ..Config::default() } }))
+    let required = section.witness_mode == WitnessMode::Required;
+    let shown = if required { Shown::Cosigned } else { Shown::Newest };
+    let panel = panel(effective)?;
+    if required && panel.is_none() {
+        return Err(slip(
+            "log.witness_mode",
+            "cosignatures are required, and no witness is named".to_owned(),
+        ));
+    }
+    let config = Config { align, head_copy, shown, ..Config::default() };
+    Ok(Some(Plan { name, signers, deny, config, panel }))
+}
+
+/// Who is asked to cosign (B3, B5): the witnesses of a policy, or of a list, of which one is enough, or all are.
+fn panel(effective: &Effective) -> Result<Option<Panel>, Failed> {
+    let section = &effective.config.log;
+    if section.witness_mode == WitnessMode::Off {
+        return Ok(None);
+    }
+    let (key, text) = match (section.witness_policy.as_str(), section.witnesses.as_slice()) {
+        ("", []) => return Ok(None),
+        ("", lines) => ("log.witnesses", policy_of(lines, section.witness_mode)),
+        (file, _) => {
+            let read = std::fs::read(home_expanded(file)?);
+            let read =
+                read.map_err(|error| effective.slip("log.witness_policy", format!("{file}: {error}")))?;
+            ("log.witness_policy", read)
+        }
+    };
+    let policy = Policy::parse(&text).map_err(|error| effective.slip(key, error.to_string()))?;
+    let panel = Panel::new(policy).map_err(|error| effective.slip(key, error.to_string()))?;
+    Ok(Some(panel))
+}
+
+/// The policy of a list of witnesses: a line of the list is a line of it.
+fn policy_of(lines: &[String], mode: WitnessMode) -> Vec<u8> {
+    let witnesses: String = (1..).zip(lines).map(|(n, line)| format!("witness w{n} {line}\n")).collect();
+    let names: String = (1..=lines.len()).map(|n| format!(" w{n}")).collect();
+    let enough = if mode == WitnessMode::Required { "all" } else { "any" };
+    format!("{witnesses}group enough {enough}{names}\nquorum enough\n").into_bytes()
 }
 
 /// The key in a file, or the program that holds it.
@@ -120,18 +168,35 @@ fn head_copy(key_file: &str) -> Result<Option<PathBuf>, Failed> {
     Ok(Some(home_expanded(&format!("{key_file}.head"))?))
 }
 
+/// The log as this process has it.
+pub(super) struct Opened {
+    pub(super) door: Door,
+    /// What `fetch` records into.
+    pub(super) own: Option<OwnLog>,
+    /// Who asks its witnesses, as long as the house stands.
+    pub(super) collector: Option<Collector>,
+}
+
 /// Opens the log. One that may not sign is read, one that cannot be read is closed: modules are served all the same, and
 /// the log's own answers say why (I17).
-pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store) -> (Door, Option<OwnLog>) {
-    let Some((Plan { name, signers, deny, config }, observer)) = plan else { return (Door::Off, None) };
-    let keys = signers.iter().map(|signer| signer.verifier().clone()).collect();
+pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egress) -> Opened {
+    let Some((Plan { name, signers, deny, mut config, panel }, observer)) = plan else {
+        return Opened { door: Door::Off, own: None, collector: None };
+    };
+    let keys: Vec<VerifierKey> = signers.iter().map(|signer| signer.verifier().clone()).collect();
     let opened = store.log().map_err(OpenError::Store).and_then(|matter| {
+        if let Some(panel) = &panel {
+            config.known_heads = asked(panel, egress, &matter, &keys);
+        }
         let parts =
             Parts { store: matter, signers, config: config.clone(), clock: Arc::new(SystemClock), observer };
         Log::open(parts)
     });
     let refused = match opened {
-        Ok(log) => return opened_door(log, deny),
+        Ok(log) => {
+            let collector = panel.map(|panel| Collector::new(log.clone(), panel, egress));
+            return Opened { collector, ..opened_door(log, deny) };
+        }
         Err(error) => error,
     };
     tracing::error!(event = "log", log = %name, "nothing will be signed: {refused}");
@@ -140,11 +205,39 @@ pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store) -> (Door, Opti
         Ok(log) => opened_door(log, deny),
         Err(error) => {
             tracing::error!(event = "log", log = %name, "nothing of the log is served: {error}");
-            (Door::Closed { name: name.to_string(), reason: refused.to_string() }, None)
+            let door = Door::Closed { name: name.to_string(), reason: refused.to_string() };
+            Opened { door, own: None, collector: None }
         }
     }
 }
 
-fn opened_door(log: Log, deny: Patterns) -> (Door, Option<OwnLog>) {
-    (Door::Open(log.clone()), Some(OwnLog { log, deny }))
+fn opened_door(log: Log, deny: Patterns) -> Opened {
+    Opened { door: Door::Open(log.clone()), own: Some(OwnLog { log, deny }), collector: None }
+}
+
+/// What the witnesses have seen (C4, check 2). They are asked on a thread of its own, because the house is built within
+/// the runtime and waits for nothing else.
+fn asked(panel: &Panel, egress: &Egress, store: &LogStore, keys: &[VerifierKey]) -> Vec<KnownHead> {
+    let runtime = tokio::runtime::Handle::current();
+    let asking = std::thread::scope(|scope| {
+        scope.spawn(|| runtime.block_on(known_heads(panel, egress, store, keys))).join()
+    });
+    asking.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_witnesses_is_a_policy() {
+        let key = "witness.example.org/w1+a0cc35f5+BK6xVoZRZxAa6z8XVDUfYUZ4vHJyhQ2JhPGvLIxc3Q9l";
+        let line = format!("{key} https://w1.example/");
+        for (mode, enough) in [(WitnessMode::BestEffort, "any"), (WitnessMode::Required, "all")] {
+            let text = String::from_utf8(policy_of(&[line.clone(), line.clone()], mode)).unwrap();
+            let wanted =
+                format!("witness w1 {line}\nwitness w2 {line}\ngroup enough {enough} w1 w2\nquorum enough\n");
+            assert_eq!(text, wanted);
+        }
+    }
 }
