@@ -57,7 +57,7 @@ impl Street {
         let first = signers[0].key().clone();
         let witness =
             Witness::open(folder, signers, vec![(log, Qpd::default())], Arc::new(SystemClock)).unwrap();
-        let config = Config { threads: NonZeroUsize::MIN, ..Config::default() };
+        let config = Config { threads: NonZeroUsize::MIN, reads_bodies: true, ..Config::default() };
         let server = Server::bind(&[SocketAddr::from(([127, 0, 0, 1], port))], config).unwrap();
         let (address, stop) = (server.addresses()[0], CancellationToken::new());
         let running = server.serve(modkeep_http::Witness::new(witness), stop.clone()).unwrap();
@@ -75,8 +75,8 @@ impl Street {
 }
 
 fn signer(name: &str) -> WitnessSigner {
-    let seed = [u8::try_from(name.len()).unwrap() ^ name.as_bytes()[0]; 32];
-    WitnessSigner::from_seed(name, Algorithm::Ed25519, seed).unwrap()
+    let tag = name.bytes().fold(0_u8, |tag, byte| tag.wrapping_mul(31).wrapping_add(byte));
+    WitnessSigner::from_seed(name, Algorithm::Ed25519, [tag; 32]).unwrap()
 }
 
 fn egress(urls: &[&Url]) -> Egress {

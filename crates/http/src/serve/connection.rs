@@ -62,6 +62,7 @@ pub(super) struct Connection<S> {
     pub(super) gauge: Arc<Gauge>,
     pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
+    pub(super) reads_bodies: bool,
 }
 
 impl<S: Answerer> Connection<S> {
@@ -87,8 +88,9 @@ impl<S: Answerer> Connection<S> {
         stream: T,
         outlet: Option<Outlet>,
     ) {
-        let Self { service, gauge, .. } = self;
-        let io = TokioIo::new(Gauged::with_lines(stream, Arc::clone(&gauge)));
+        let Self { service, gauge, reads_bodies, .. } = self;
+        let gauged = if reads_bodies { Gauged::new } else { Gauged::with_lines };
+        let io = TokioIo::new(gauged(stream, Arc::clone(&gauge)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None) // the sweeper keeps this rule

@@ -95,6 +95,7 @@ impl<S: Answerer> Door<S> {
             gauge: Arc::clone(&gauge),
             tls: self.core.config.tls.clone(),
             limits: self.core.config.limits.clone(),
+            reads_bodies: self.core.config.reads_bodies,
         };
         let task = self.connections.spawn(async move {
             let _seat = seat;

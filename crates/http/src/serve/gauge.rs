@@ -274,7 +274,7 @@ pub(super) struct Gauged<S> {
 }
 
 impl<S> Gauged<S> {
-    /// Counts the bytes of HTTP/2.
+    /// Counts the bytes of HTTP/2, and of HTTP/1.1 where bodies are read.
     pub(super) fn new(stream: S, gauge: Arc<Gauge>) -> Self {
         Self { stream, gauge, lines: None }
     }

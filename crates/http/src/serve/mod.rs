@@ -84,6 +84,9 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The rules for each connection.
     pub limits: Limits,
+    /// Whether the service reads bodies of requests. Default no: then no line feed without a carriage return passes in
+    /// HTTP/1.1, which spoils bodies as it does malformed heads (A12).
+    pub reads_bodies: bool,
     /// After the stop is asked for: how long bodies under way may take. Default 30 s (R17).
     pub drain: Duration,
 }
@@ -94,6 +97,7 @@ impl Default for Config {
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             tls: None,
             limits: Limits::default(),
+            reads_bodies: false,
             drain: Duration::from_secs(30),
         }
     }

@@ -73,7 +73,11 @@ fn keep(serve: &WitnessServe, color: Color, effective: &Effective, output: &Outp
         let witness = Witness::open(&serve.state, signers, logs, Arc::new(SystemClock))?;
         let listen = resolved(effective, "--listen", &serve.listen).await?;
         let failed = |error: modkeep_http::serve::ServeError| Failed::new(Exit::Failed, error.to_string());
-        let config = modkeep_http::serve::Config { threads: NonZeroUsize::MIN, ..Default::default() };
+        let config = modkeep_http::serve::Config {
+            threads: NonZeroUsize::MIN,
+            reads_bodies: true,
+            ..Default::default()
+        };
         let server = Server::bind(&listen, config).map_err(failed)?;
         announce(&witness, server.addresses(), output)?;
         let stop = CancellationToken::new();
