@@ -43,6 +43,8 @@ const RULES: &[Rule] = &[
             ("egress/src/tls.rs", "reads the configured file of root certificates"),
             ("http/src/tls.rs", "reads the configured certificate and key"),
             ("log/src/audit", "reads a log in a folder, keeps its notes and evidence where its caller says"),
+            ("log/src/head_copy.rs", "follows the newest head in a file beside the key"),
+            ("log/src/keys", "reads and makes key files"),
             (
                 "log/src/witness/keeper.rs",
                 "keeps what a witness has seen of other logs where its caller says",

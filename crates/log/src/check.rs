@@ -1,9 +1,5 @@
 //! What is looked at before anything is signed (C4): a log starts from what is stored, or does not start.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::Path;
-
 use modkeep_store::{LogState, LogStore, StoredHead};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::{read_data_tile, write_data_tile};
@@ -13,11 +9,9 @@ use modkeep_tlog::{Hash, Level, RecordId, RecordText, Tail, Tile, TreeHead, Tree
 use crate::config::{Config, KnownHead};
 use crate::error::OpenError;
 use crate::head::{Head, Published};
+use crate::head_copy;
 use crate::read::{Reader, tile_root};
 use crate::sabotage::mutant;
-
-/// A head file is a few hundred bytes.
-const HEAD_BYTES_MAX: u64 = 64 * 1024;
 
 /// Where a log stands, everything about it checked.
 #[derive(Debug)]
@@ -196,7 +190,7 @@ pub(crate) fn public_heads(
 ) -> Result<Vec<KnownHead>, OpenError> {
     let mut known = config.known_heads.clone();
     let published = store.published()?.map(|note| ("the published file `latest`".to_owned(), note));
-    let copy = config.head_copy.as_deref().map(read_copy).transpose()?.flatten();
+    let copy = config.head_copy.as_deref().map(head_copy::read).transpose()?.flatten();
     for (seen_by, note) in published.into_iter().chain(copy) {
         match open_note(&note, keys) {
             Ok(TreeHead { size, root }) => known.push(KnownHead { seen_by, size, root: Some(root) }),
@@ -209,16 +203,6 @@ pub(crate) fn public_heads(
         known.push(KnownHead { seen_by, size, root: None });
     }
     Ok(known)
-}
-
-fn read_copy(path: &Path) -> Result<Option<(String, Vec<u8>)>, OpenError> {
-    let mut note = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut note));
-    match read {
-        Ok(_) => Ok(Some((format!("the copy beside the key, {},", path.display()), note))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OpenError::Read { path: path.display().to_string(), detail: error.to_string() }),
-    }
 }
 
 pub(crate) fn damaged(detail: &str) -> OpenError {

@@ -15,6 +15,7 @@ mod error;
 mod event;
 pub mod fsck;
 mod head;
+mod head_copy;
 pub mod keys;
 mod log;
 mod queue;

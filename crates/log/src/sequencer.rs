@@ -1,7 +1,6 @@
 //! The one writer: takes batches from the queue, and starts again from what is stored after an error.
 
 mod batch;
-mod copy;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::config::{Config, KnownHead};
 use crate::error::{AppendError, OpenError};
 use crate::event::Event;
 use crate::head::{Head, Published};
+use crate::head_copy::HeadCopy;
 use crate::keys::SignError;
 use crate::log::State;
 use crate::queue::{BATCH_MAX, Cosigned, Work};
@@ -24,7 +24,6 @@ use crate::shared::Shared;
 use crate::sign::Signers;
 
 use batch::Leaf;
-use copy::HeadCopy;
 
 /// Before the second start after an error; doubled each time, up to the longest.
 const RESTART_FIRST: Duration = Duration::from_millis(100);

@@ -1,14 +1,19 @@
 //! The copy of the newest head beside the key: the one thing that a backup put back does not take along (C4, I17).
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::error::OpenError;
+
 /// No oftener than this: it is written without a sync and costs a rename, and it only has to be newer than a backup.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// A head file is a few hundred bytes.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
 
 /// A file that follows the newest head. Best effort: trouble with it is told and stops nothing.
 #[derive(Debug)]
@@ -51,4 +56,15 @@ fn replace(path: &Path, note: &[u8]) -> io::Result<()> {
     scratch.push(".new");
     fs::write(&scratch, note)?;
     fs::rename(&scratch, path)
+}
+
+/// The copy that an earlier process left, and who says so.
+pub(crate) fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, OpenError> {
+    let mut note = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut note));
+    match read {
+        Ok(_) => Ok(Some((format!("the copy beside the key, {},", path.display()), note))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Read { path: path.display().to_string(), detail: error.to_string() }),
+    }
 }
