@@ -211,8 +211,7 @@ fn log_in(store: &Path) -> Result<LogStore, Failed> {
 
 fn take(folder: &Path, store: &Path) -> Result<(), Failed> {
     let (log, key, begun) = (log_in(store)?, key()?.verifier(), Instant::now());
-    let rebuilt =
-        rebuild::from_tree(&log, &mut log.writer()?, folder, &key, &store.join("scratch/audit-state"))?;
+    let rebuilt = rebuild::from_tree(&log, &mut log.writer()?, folder, &key, &folder.join("audit-state"))?;
     eprintln!("{} records taken in, in {:.1} s", rebuilt.records, begun.elapsed().as_secs_f64());
     Ok(())
 }
