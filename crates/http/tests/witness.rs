@@ -37,7 +37,7 @@ use url::Url;
 
 const NAME: &str = "sums.example/log";
 /// Longer than any machine takes; nothing here measures time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn log_key() -> SignerKey {
     SignerKey::from_seed(NAME, [1; 32]).unwrap()
@@ -229,12 +229,9 @@ impl Ours {
 }
 
 fn panel(witnesses: &[&Street], group: &str) -> Panel {
-    let lines: String = witnesses
-        .iter()
-        .enumerate()
-        .map(|(i, it)| format!("witness w{i} {} {}\n", it.key, it.url()))
-        .collect();
-    let names: String = (0..witnesses.len()).map(|i| format!(" w{i}")).collect();
+    let line = |(i, it): (usize, &&Street)| format!("witness w{i} {} {}\n", it.key, it.url());
+    let lines = witnesses.iter().enumerate().map(line).collect::<Vec<_>>().concat();
+    let names = (0..witnesses.len()).map(|i| format!(" w{i}")).collect::<Vec<_>>().concat();
     let text = format!("{lines}group quorum-of {group}{names}\nquorum quorum-of\n");
     Panel::new(Policy::parse(text.as_bytes()).unwrap()).unwrap()
 }

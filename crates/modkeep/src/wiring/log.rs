@@ -127,8 +127,10 @@ fn panel(effective: &Effective) -> Result<Option<Panel>, Failed> {
 
 /// The policy of a list of witnesses: a line of the list is a line of it.
 fn policy_of(lines: &[String], mode: WitnessMode) -> Vec<u8> {
-    let witnesses: String = (1..).zip(lines).map(|(n, line)| format!("witness w{n} {line}\n")).collect();
-    let names: String = (1..=lines.len()).map(|n| format!(" w{n}")).collect();
+    let witness = |(n, line): (usize, &String)| format!("witness w{n} {line}\n");
+    let witnesses: Vec<String> = (1..).zip(lines).map(witness).collect();
+    let names: Vec<String> = (1..=lines.len()).map(|n| format!(" w{n}")).collect();
+    let (witnesses, names) = (witnesses.concat(), names.concat());
     let enough = if mode == WitnessMode::Required { "all" } else { "any" };
     format!("{witnesses}group enough {enough}{names}\nquorum enough\n").into_bytes()
 }
