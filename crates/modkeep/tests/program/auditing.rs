@@ -4,8 +4,9 @@ use std::path::Path;
 
 use modkeep_testkit::program::Setup;
 use modkeep_testkit::{Lie, ModuleWorld, Site, SumDb, Upstream};
+use modkeep_tlog::LookupAnswer;
 
-use crate::{DATABASE, MODKEEP, ended};
+use crate::{DATABASE, MODKEEP, ended, mirror_of, upstream_of, with_log};
 
 /// The part of the public database that is in the tree: a partial copy, with four lookups.
 fn public() -> String {
@@ -155,4 +156,41 @@ fn a_proof_is_checked_without_asking_anybody() {
         ended(&setup.run(&["proof", "verify", name]), 7);
     }
     ended(&setup.run(&["proof", "get", "example.com/nobody@v1.0.0", "--database", &public]), 5);
+}
+
+#[test]
+fn a_log_goes_out_as_a_tree_and_comes_back_from_it() {
+    let world = ModuleWorld::every_kind();
+    let upstream = upstream_of(&world);
+    let (setup, key) = with_log(mirror_of(&upstream));
+    let modkeep = setup.serve();
+    for release in world.releases() {
+        let escaped = release.file("zip").replace("/@v/", "@");
+        let lookup = modkeep.get(&format!("/log/lookup/{}", escaped.trim_end_matches(".zip")));
+        assert_eq!(lookup.status, 200, "{}", lookup.text());
+    }
+    let (finch, latest) = (modkeep.get("/log/lookup/birds.example/finch@v0.9.0"), modkeep.get("/log/latest"));
+    modkeep.stop();
+
+    ended(&setup.run(&["log", "fsck"]), 0);
+    let tree = setup.home().join("tree");
+    let tree_text = tree.to_str().unwrap();
+    ended(&setup.run(&["log", "export", "--out", tree_text, "--layout", "both"]), 0);
+    assert_eq!(std::fs::read(tree.join("latest")).unwrap(), latest.body);
+    let audit = [&format!("{key} file://{tree_text}"), "--lookups", "0"];
+    ended(&setup.run(&[&["audit"][..], &audit].concat()), 0);
+
+    let empty = setup.home().join("empty");
+    let setup = setup.store_at(&empty);
+    ended(&setup.run(&["log", "rebuild", "--from", tree_text]), 0);
+    ended(&setup.run(&["log", "fsck"]), 0);
+    let modkeep = setup.serve();
+    let again = modkeep.get("/cached-only/log/lookup/birds.example/finch@v0.9.0");
+    let [finch, again] = [finch, again].map(|lookup| LookupAnswer::parse(&lookup.body).unwrap());
+    assert_eq!(
+        (again.id, again.text),
+        (finch.id, finch.text),
+        "the same record; its head may be a newer one"
+    );
+    assert_eq!(modkeep.get("/log/latest").body, latest.body);
 }
