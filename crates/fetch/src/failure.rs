@@ -85,7 +85,7 @@ pub enum Failure {
         subject: Subject,
         /// How long ago the origin was asked.
         asked_ago: Duration,
-        /// The go command's own sentence (P-70), at most 256 bytes beside the name: `<path>@<version>: invalid version: …`.
+        /// The go command's own sentence (P-71), at most 256 bytes beside the name: `<path>@<version>: invalid version: …`.
         sentence: Arc<str>,
     },
     /// The origin wants a login that we do not have. To a public mirror such a repository looks nonexistent.
@@ -105,7 +105,8 @@ pub enum Failure {
         asked_ago: Duration,
         /// Why nothing is there.
         why: Absent,
-        /// The authority's own words, at most 256 bytes, control characters removed.
+        /// The authority's own words, at most 256 bytes, control characters removed; of an origin's, also as many as a
+        /// module path and version may have, because the go command's sentences repeat them.
         said: Arc<str>,
     },
     /// The checksum database does not know this version, so nothing is kept of it (D5).
@@ -150,11 +151,11 @@ pub enum Failure {
         source_name: Arc<str>,
     },
     /// The source's bytes break the rules of their kind.
-    #[error("{subject}: {reason}")]
+    #[error("{subject}: {}", .reason.lines().next().unwrap_or_default())]
     BadContent {
         /// What was asked.
         subject: Subject,
-        /// Which rule, in words for the module's author.
+        /// Which rules, in words for the module's author, one a line, control characters removed.
         reason: Arc<str>,
     },
     /// The source answered with something that is not the file at all: a login page, a cut body, a wrong `Version`.

@@ -12,12 +12,22 @@ use crate::failure::{Absent, Failure, Subject};
 
 /// How much of a foreign text is kept (hostile-inputs U8).
 const SAID_BYTES_MAX: usize = 256;
+/// How much of what is wrong with a module is kept: as much as a refusal can say (P-70).
+const FLAWS_BYTES_MAX: usize = 600;
 /// A module path with its version (hostile-inputs part 1).
 const NAME_BYTES_MAX: usize = 1024 + 256;
 
 /// A foreign text made harmless: one line, no control characters, cut at 256 bytes.
 pub(crate) fn harmless(text: &str) -> Arc<str> {
     harmless_up_to(text, SAID_BYTES_MAX)
+}
+
+/// Flaws of a module, one a line: what the edge has room for, and no more.
+fn flaws(text: &str) -> Arc<str> {
+    let lines: Vec<_> = text.lines().map(|line| harmless_up_to(line, FLAWS_BYTES_MAX)).collect();
+    let mut kept = lines.join("\n");
+    kept.truncate(kept.floor_char_boundary(FLAWS_BYTES_MAX));
+    kept.into()
 }
 
 /// The same of a sentence that begins with our own reader's words, a module's path and version.
@@ -73,7 +83,7 @@ pub(crate) fn by_origin(subject: Subject, error: OriginError) -> Failure {
     let asked_ago = Duration::ZERO;
     match error {
         OriginError::NoModule { reason } => {
-            let (why, said) = (Absent::AtItsOrigin, harmless(&reason));
+            let (why, said) = (Absent::AtItsOrigin, sentence(&reason));
             Failure::NoSuchModule { subject, asked_ago, why, said }
         }
         OriginError::NoVersion { reason } => {
@@ -81,11 +91,11 @@ pub(crate) fn by_origin(subject: Subject, error: OriginError) -> Failure {
             let said = format!("{}@{version}: invalid version: {reason}", subject.module);
             Failure::InvalidVersion { subject, asked_ago, sentence: sentence(&said) }
         }
-        OriginError::NotAVersion { sentence: said } => {
+        OriginError::NotAVersion { sentence: said, .. } => {
             Failure::InvalidVersion { subject, asked_ago, sentence: sentence(&said) }
         }
         OriginError::Login { host, .. } => Failure::NoAccess { subject, host: host.into() },
-        OriginError::Unfit { reason } => Failure::BadContent { subject, reason: harmless(&reason) },
+        OriginError::Unfit { reason } => Failure::BadContent { subject, reason: flaws(&reason) },
         OriginError::TooLarge { what, size, limit } => Failure::TooLarge { subject, what, size, limit },
         OriginError::Refused { host, reason } => {
             Failure::Refused { subject, host: host.into(), reason: harmless(&reason) }
@@ -191,6 +201,13 @@ mod tests {
     use modkeep_module::ModulePath;
 
     use super::*;
+
+    #[test]
+    fn flaws_stay_one_a_line_and_say_no_more_than_a_refusal_can() {
+        assert_eq!(&*flaws("create zip: a\u{1b}[31m: bad\nb: bad\n"), "create zip: a [31m: bad\nb: bad");
+        let many = flaws(&"a line that goes on\n".repeat(1000));
+        assert!(many.len() <= FLAWS_BYTES_MAX && many.starts_with("a line that goes on\na line"), "{many}");
+    }
 
     fn too_large(declared: Option<u64>) -> UpstreamError {
         UpstreamError::TooLarge { source_name: "liar".into(), limit: 500 << 20, declared }

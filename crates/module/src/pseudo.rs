@@ -41,6 +41,15 @@ pub fn is_pseudo(version: &str) -> bool {
     shape(version).is_some()
 }
 
+/// The base of a text that has the shape of a pseudo-version, with its build metadata, whatever that is (V-61 step 5). What
+/// is a [`Version`] is read by [`parse`].
+///
+/// # Errors
+/// When it does not have that shape, or no version can be its base.
+pub fn base_of(version: &str) -> Result<Option<String>, PseudoError> {
+    shape(version).ok_or(PseudoError::Syntax)?.base()
+}
+
 /// Takes a pseudo-version apart (V-61 step 5 for its base).
 pub fn parse(version: &Version) -> Result<Pseudo, PseudoError> {
     let shape = shape(version.as_str()).ok_or(PseudoError::Syntax)?;
@@ -167,6 +176,19 @@ mod tests {
             let time = Timestamp::from_pseudo(&parsed.time).unwrap();
             let major = semver::major(pseudo);
             assert_eq!(make(Some(major), parsed.base.as_ref(), time, &parsed.rev), Ok(version(pseudo)));
+        }
+    }
+
+    #[test]
+    fn bases_keep_any_metadata() {
+        for (pseudo, base) in [
+            ("v1.2.4-0.20191109021931-daa7c04131f5+meta", Ok(Some("v1.2.3+meta".to_owned()))),
+            ("v1.2.3-rc.0.20191109021931-daa7c04131f5+a-b.c", Ok(Some("v1.2.3-rc+a-b.c".to_owned()))),
+            ("v0.0.0-20191109021931-daa7c04131f5", Ok(None)),
+            ("v0.0.0-20191109021931-daa7c04131f5+m", Err(PseudoError::BuildWithoutBase("+m".into()))),
+            ("v1.2.3+meta", Err(PseudoError::Syntax)),
+        ] {
+            assert_eq!(base_of(pseudo), base, "{pseudo}");
         }
     }
 

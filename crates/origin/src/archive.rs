@@ -184,9 +184,9 @@ fn kept(
         let limit = limits.uncompressed_bytes_max;
         return Err(Error::TooLarge { what: "module source tree", size: decided.bytes, limit });
     }
-    if let Some((index, first)) = decided.refused().next() {
-        let flaws = decided.refused().map(|(index, why)| line(candidates[index].path, why));
-        return Err(too_large(&candidates[index], first).unwrap_or_else(|| unfit(flaws)));
+    let mut flaws = decided.refused().map(|(index, why)| line(candidates[index].path, why)).peekable();
+    if flaws.peek().is_some() {
+        return Err(unfit(flaws));
     }
     let kept: Vec<Kept> = decided
         .kept()
@@ -243,16 +243,6 @@ fn unfit(flaws: impl Iterator<Item = String>) -> Error {
         let _ = write!(reason, "\nand {left_out} more");
     }
     Error::Unfit { reason }
-}
-
-/// A refusal that is about size alone.
-fn too_large(file: &Candidate<'_>, why: &Refusal) -> Option<Error> {
-    let Kind::Regular { bytes: size } = file.kind else { return None };
-    match *why {
-        Refusal::GoModTooLarge { limit } => Some(Error::TooLarge { what: "go.mod file", size, limit }),
-        Refusal::LicenseTooLarge { limit } => Some(Error::TooLarge { what: "LICENSE file", size, limit }),
-        _ => None,
-    }
 }
 
 /// Our own reader takes no zip whose directory is larger than its limit; we write none.

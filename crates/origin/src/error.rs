@@ -33,6 +33,8 @@ pub enum Error {
         /// The go command's whole sentence, beginning with the module and the version it is about, which need not be
         /// the one that was asked for: `example.com/m@v1.9.9: invalid version: unknown revision v1.9.9`.
         sentence: String,
+        /// Whether there is nothing of that name, or something that breaks a rule.
+        verdict: Verdict,
     },
     /// The repository wants a login, or forbids. To a public mirror it looks nonexistent, for a short while.
     #[error("{host} wants a login: {reason}")]
@@ -116,6 +118,16 @@ pub enum Error {
     Store(modkeep_store::Error),
 }
 
+/// What is wrong with something that is no version. Where nothing is found the go command goes on looking, with another
+/// spelling or another query; a broken rule ends its search.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// No such revision, or no module in its tree: what section 12 calls not-found.
+    Missing,
+    /// The revision is there and cannot be that version.
+    Invalid,
+}
+
 impl Error {
     /// What a failed request means here. Absence is never among it: that is a status (D9).
     pub(crate) fn of_egress(error: &modkeep_egress::Error) -> Self {
@@ -163,6 +175,11 @@ impl Error {
             ProxyError::Refused { source_name: host, reason } => Self::Refused { host, reason },
             ProxyError::Store(error) => Self::Store(error),
         }
+    }
+
+    /// Whether a repository that answers has nothing of that name.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NoVersion { .. } | Self::NotAVersion { verdict: Verdict::Missing, .. })
     }
 
     /// Whether the authority said that there is no such thing.

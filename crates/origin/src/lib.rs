@@ -24,7 +24,7 @@ mod versions;
 mod watch;
 
 pub use config::{BadGovcs, Config, Govcs, LoginRule, LoginSource, Rewrite, Vanity};
-pub use error::Error;
+pub use error::{Error, Verdict};
 pub use origin::{Origin, Parts, Zip};
 pub use place::{Login, Vcs};
 pub use program::Config as ProgramConfig;

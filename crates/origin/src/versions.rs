@@ -21,12 +21,13 @@ mod sums;
 mod tests;
 
 use bytes::Bytes;
-use modkeep_module::gomod::GoMod;
+use modkeep_module::gomod::{GO_MOD_BYTES_MAX, GoMod};
+use modkeep_module::semver::{self, Parts};
 use modkeep_module::{Info, ModulePath, Version, VersionOrQuery, info};
 
 pub(crate) use self::geometry::Geometry;
 use self::question::Question;
-use crate::error::Error;
+use crate::error::{Error, Verdict};
 use crate::place::RepositoryPlace;
 use crate::repository::{Commit, Repository};
 
@@ -77,8 +78,27 @@ impl<'a> Module<'a> {
         match asked.as_str() {
             "latest" => self.latest().await,
             // These need to know what the client has (P-35).
-            rev @ ("upgrade" | "patch") => Err(self.invalid(rev, &format!("unknown revision {rev}"))),
-            rev => Question::new(self).stat(rev).await,
+            rev @ ("upgrade" | "patch") => Err(self.missing(rev, &format!("unknown revision {rev}"))),
+            rev => self.stat_or_canonical(rev).await,
+        }
+    }
+
+    /// A full version with build metadata that means nothing is asked for once more without them: semantic versioning
+    /// holds both for equal (V-57).
+    async fn stat_or_canonical(&self, rev: &str) -> Result<Located, Error> {
+        let mut question = Question::new(self);
+        let failure = match question.stat(rev).await {
+            Err(error @ (Error::NoVersion { .. } | Error::NotAVersion { .. })) => error,
+            outcome => return outcome,
+        };
+        let is_full = Parts::parse(rev).is_some_and(|parts| parts.patch.is_some());
+        let Some(canonical) = semver::module_canonical(rev).filter(|canonical| is_full && canonical != rev)
+        else {
+            return Err(failure);
+        };
+        match question.stat(&canonical).await {
+            Err(error) if error.is_missing() => Err(failure),
+            outcome => outcome,
         }
     }
 
@@ -87,25 +107,39 @@ impl<'a> Module<'a> {
         Question::new(self).stat(version.as_str()).await
     }
 
-    /// The bytes of a version's go.mod, synthesized where it has none (V-80, P-51).
+    /// The bytes of a version's go.mod, synthesized where it has none (V-80, P-51). One that no zip may hold is refused:
+    /// it was not read to its end.
     pub(crate) async fn go_mod(&self, version: &Version) -> Result<Bytes, Error> {
-        Ok(self.locate(version).await?.go_mod_bytes(self.path))
+        let go_mod = self.locate(version).await?.go_mod_bytes(self.path);
+        if go_mod.len() > GO_MOD_BYTES_MAX {
+            let (size, limit) = (go_mod.len() as u64, GO_MOD_BYTES_MAX as u64);
+            return Err(Error::TooLarge { what: "go.mod file", size, limit });
+        }
+        Ok(go_mod)
     }
 
     /// The version breaks a rule.
     fn invalid(&self, version: &str, reason: &str) -> Error {
-        Error::NotAVersion { sentence: format!("{}@{version}: invalid version: {reason}", self.path) }
+        let sentence = format!("{}@{version}: invalid version: {reason}", self.path);
+        Error::NotAVersion { sentence, verdict: Verdict::Invalid }
+    }
+
+    /// There is no such revision, or no module in its tree.
+    fn missing(&self, version: &str, reason: &str) -> Error {
+        let sentence = format!("{}@{version}: invalid version: {reason}", self.path);
+        Error::NotAVersion { sentence, verdict: Verdict::Missing }
     }
 
     /// The pseudo-version does not tell the truth about its commit.
     fn invalid_pseudo(&self, version: &str, reason: &str) -> Error {
-        Error::NotAVersion { sentence: format!("{}@{version}: invalid pseudo-version: {reason}", self.path) }
+        let sentence = format!("{}@{version}: invalid pseudo-version: {reason}", self.path);
+        Error::NotAVersion { sentence, verdict: Verdict::Invalid }
     }
 
     /// What a repository says about a revision, as the module says it.
     fn about(&self, version: &str, error: Error) -> Error {
         match error {
-            Error::NoVersion { reason } => self.invalid(version, &reason),
+            Error::NoVersion { reason } => self.missing(version, &reason),
             error => error,
         }
     }

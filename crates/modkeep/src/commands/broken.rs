@@ -256,7 +256,7 @@ async fn look(at: &Look, version: &ModuleVersion, sums: Sums) -> Result<Verdict,
         Ok(None) => Verdict::Found(OriginState::Stands, String::new()),
         Ok(Some(differs)) => Verdict::Found(OriginState::TagMoved, differs),
         Err(Error::NoModule { reason }) => Verdict::Found(OriginState::RepoGone, reason),
-        Err(Error::NotAVersion { sentence: reason } | Error::NoVersion { reason }) => {
+        Err(Error::NotAVersion { sentence: reason, .. } | Error::NoVersion { reason }) => {
             Verdict::Found(OriginState::TagGone, reason)
         }
         Err(Error::Login { host, reason }) => Verdict::Found(OriginState::Login, format!("{host}: {reason}")),

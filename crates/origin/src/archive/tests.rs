@@ -242,8 +242,14 @@ fn limits_and_flaws() {
             &[("a", 250 << 20), ("b", (250 << 20) + 1)][..],
             "module source tree too large (max size is 524288000 bytes)",
         ),
-        (&[("go.mod", (16 << 20) + 1)], "go.mod file too large (max size is 16777216 bytes)"),
-        (&[("LICENSE", (16 << 20) + 1)], "LICENSE file too large (max size is 16777216 bytes)"),
+        (
+            &[("go.mod", (16 << 20) + 1)],
+            "create zip: go.mod: go.mod file too large (max size is 16777216 bytes)",
+        ),
+        (
+            &[("LICENSE", (16 << 20) + 1)],
+            "create zip: LICENSE: LICENSE file too large (max size is 16777216 bytes)",
+        ),
         (
             &[("a:b", 1), ("con", 1)],
             "create zip: a:b: malformed file path \"a:b\": invalid char ':'\n\

@@ -20,10 +20,9 @@ impl Question<'_> {
     /// The version of a commit that was found as `rev` (V-52); an empty `rev` is the tip of the default branch.
     pub(super) async fn convert(&mut self, commit: Commit, rev: &str) -> Result<Located, Error> {
         let (version, found) = if pseudo::is_pseudo(rev) {
-            Version::parse(rev).map_err(|error| self.module.invalid(rev, &error.to_string()))?;
-            let checked = self.check(&commit, rev, rev).await?;
+            let (version, found) = self.check_name(&commit, rev, rev).await?;
             self.validate(&commit, rev).await?;
-            checked
+            (self.parsed(&version)?, found)
         } else {
             self.version_of(&commit, rev).await?
         };
@@ -137,20 +136,27 @@ impl Question<'_> {
             .map_err(|error| no_version(&error.to_string()))
     }
 
-    /// Whether `version` may be the module's at this commit, and its final spelling (V-55).
-    pub(super) async fn check(
+    /// As [`Question::check_name`], for a name that has to be a version without further questions.
+    async fn check(&mut self, commit: &Commit, version: &str, rev: &str) -> Result<Checked, Error> {
+        let (version, found) = self.check_name(commit, version, rev).await?;
+        Ok((self.parsed(&version)?, found))
+    }
+
+    /// Whether `version` may be the module's at this commit, and its final spelling (V-55). It has the metadata that was
+    /// asked for, so it may be no version that can be named in a module.
+    async fn check_name(
         &mut self,
         commit: &Commit,
         version: &str,
         rev: &str,
-    ) -> Result<Checked, Error> {
+    ) -> Result<(String, Found), Error> {
         let module = self.module;
         let plain = |version: &str| version.strip_suffix(INCOMPATIBLE).unwrap_or(version).to_owned();
         if version != plain(rev) && version != rev && names_another(version, commit) {
-            return Err(module.invalid(version, &module.geometry.unreadable(version)));
+            return Err(module.missing(version, &module.geometry.unreadable(version)));
         }
         let found = self.find_dir(&commit.id, version).await?;
-        let found = found.map_err(|reason| module.invalid(version, &reason))?;
+        let found = found.map_err(|reason| module.missing(version, &reason))?;
         let mut version = if version == plain(rev) { rev.to_owned() } else { version.to_owned() };
         let base = plain(&version);
         let mut misfit = None;
@@ -168,11 +174,21 @@ impl Question<'_> {
             let reason = format!("resolves to version {version} ({} is not a tag)", plain(rev));
             return Err(module.invalid(rev, &reason));
         }
-        match (misfit, Version::parse(&version)) {
-            (Some(reason), _) => Err(module.invalid(&version, &reason)),
-            (None, Err(error)) => Err(module.invalid(&version, &error.to_string())),
-            (None, Ok(version)) => Ok((version, found)),
+        match misfit {
+            Some(reason) => Err(module.invalid(&version, &reason)),
+            None => Ok((version, found)),
         }
+    }
+
+    /// The version, where it can be one of a module: canonical, and not too long.
+    fn parsed(&self, version: &str) -> Result<Version, Error> {
+        Version::parse(version).map_err(|error| {
+            let is_canonical =
+                semver::module_canonical(version).is_some_and(|canonical| canonical == version);
+            let quoted = unicode::quoted(version);
+            let noncanonical = format!("non-canonical module version {quoted}");
+            self.module.invalid(version, &if is_canonical { error.to_string() } else { noncanonical })
+        })
     }
 
     /// The reason of V-55 c.

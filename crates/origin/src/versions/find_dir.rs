@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use modkeep_module::gomod::{self, GO_MOD_BYTES_MAX};
+use modkeep_module::gomod;
 use modkeep_module::path::split_path_major;
 use modkeep_module::{ModulePath, semver, unicode};
 
@@ -16,7 +16,8 @@ use crate::error::Error;
 pub(super) struct Found {
     /// The directory; empty is the root.
     pub(super) dir: String,
-    /// Its go.mod; `None` for a legacy module at the root without one.
+    /// Its go.mod, of one that is too large the first [`gomod::GO_MOD_BYTES_MAX`] bytes and one more; `None` for a legacy
+    /// module at the root without one.
     pub(super) go_mod: Option<Bytes>,
 }
 
@@ -46,14 +47,7 @@ impl Question<'_> {
                 None => None,
             },
         };
-        let found = decide(self.module.path, geometry, files, version);
-        if let Ok(Found { go_mod: Some(go_mod), .. }) = &found
-            && go_mod.len() > GO_MOD_BYTES_MAX
-        {
-            let (size, limit) = (go_mod.len() as u64, GO_MOD_BYTES_MAX as u64);
-            return Err(Error::TooLarge { what: "go.mod file", size, limit });
-        }
-        Ok(found)
+        Ok(decide(self.module.path, geometry, files, version))
     }
 }
 

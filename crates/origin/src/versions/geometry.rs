@@ -82,9 +82,11 @@ impl Geometry {
     }
 }
 
-/// Whether a version fits the path's suffix (section 4). A version that no URL can name fits nothing.
+/// Whether a version fits the path's suffix (section 4), whatever its metadata. A version that no URL can name fits nothing.
 pub(super) fn fits(version: &str, path: &ModulePath) -> bool {
-    Version::parse(version).is_ok_and(|version| version.fits(path).is_ok())
+    let build = semver::build(version);
+    let plain = if build == INCOMPATIBLE { version } else { version.strip_suffix(build).unwrap_or(version) };
+    Version::parse(plain).is_ok_and(|version| version.fits(path).is_ok())
 }
 
 /// `dir/name`, or just the name at the root.

@@ -6,7 +6,7 @@ use modkeep_module::{Info, Version, info, latest};
 use super::Located;
 use super::list::Retractions;
 use super::question::Question;
-use crate::error::Error;
+use crate::error::{Error, Verdict};
 use crate::place::Vcs;
 use crate::repository::Scope;
 
@@ -21,7 +21,8 @@ impl Question<'_> {
         let incompatible = newest.info.version().is_incompatible();
         let retractions = Retractions::of(newest.go_mod.as_deref().filter(|_| !incompatible));
         let picked = self.pick_unretracted(versions, &retractions, newest).await?;
-        let of_list = self.list_origin().await?;
+        // Where no tag can belong to the module (V-41), the go command lists without asking, and knows no Origin.
+        let of_list = if self.module.has_no_tags() { None } else { Some(self.list_origin().await?) };
         Ok(picked.merged_with(of_list))
     }
 
@@ -65,7 +66,7 @@ impl Question<'_> {
         Ok(())
     }
 
-    /// The version of the tip of the default branch. One that is no version of this module is no match (P-43).
+    /// The version of the tip of the default branch. A tip without this module is no match (P-43).
     async fn tip(&mut self) -> Result<Located, Error> {
         let no_commits =
             self.module.place.vcs == Vcs::Git && self.refs(Scope::TagsAndHead).await?.head.is_none();
@@ -73,7 +74,7 @@ impl Question<'_> {
             return Err(self.no_match());
         }
         match self.tip_as_it_is().await {
-            Err(Error::NoVersion { .. } | Error::NotAVersion { .. }) => Err(self.no_match()),
+            Err(error) if error.is_missing() => Err(self.no_match()),
             outcome => outcome,
         }
     }
@@ -84,15 +85,16 @@ impl Question<'_> {
     }
 
     fn no_match(&self) -> Error {
-        let path = self.module.path;
-        Error::NotAVersion { sentence: format!("module {path}: no matching versions for query \"latest\"") }
+        let sentence = format!("module {}: no matching versions for query \"latest\"", self.module.path);
+        Error::NotAVersion { sentence, verdict: Verdict::Invalid }
     }
 }
 
 impl Located {
-    /// The same, with an Origin that also says what the list depended on: where the two contradict each other, none.
-    fn merged_with(mut self, of_list: info::Origin) -> Self {
-        let merged = self.info.origin().and_then(|origin| merge(of_list, origin));
+    /// The same, with an Origin that also says what the list depended on: where there is none of the list, or the two
+    /// contradict each other, none.
+    fn merged_with(mut self, of_list: Option<info::Origin>) -> Self {
+        let merged = of_list.and_then(|of_list| merge(of_list, self.info.origin()?));
         let plain = Info::new(self.info.version().clone(), self.info.time());
         self.info = match merged {
             Some(origin) => plain.with_origin(origin),

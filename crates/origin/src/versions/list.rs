@@ -10,7 +10,7 @@ use modkeep_module::version::INCOMPATIBLE;
 use super::geometry::{fits, joined};
 use super::question::Question;
 use super::{names, sums};
-use crate::error::Error;
+use crate::error::{Error, Verdict};
 use crate::place::Vcs;
 use crate::repository::Scope;
 
@@ -130,6 +130,7 @@ impl Question<'_> {
                 let path = self.module.path;
                 Err(Error::NotAVersion {
                     sentence: format!("module {path}: unknown revision {}", tag.version),
+                    verdict: Verdict::Missing,
                 })
             }
             Err(error) => Err(error),
@@ -148,7 +149,7 @@ impl Question<'_> {
             None => None,
             Some(Tag { version, commit }) => match self.find_dir(&commit, version.as_str()).await {
                 Ok(found) => found.ok().and_then(|found| found.go_mod),
-                Err(error) if error.is_absence() || matches!(error, Error::TooLarge { .. }) => None,
+                Err(error) if error.is_absence() => None,
                 Err(error) => return Err(error),
             },
         };

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use modkeep_module::pseudo::{self, Pseudo, PseudoError};
+use modkeep_module::pseudo;
 use modkeep_module::time::Timestamp;
 use modkeep_module::version::INCOMPATIBLE;
-use modkeep_module::{Version, semver, unicode};
+use modkeep_module::{semver, unicode};
 
 use super::question::Question;
 use super::sums;
@@ -20,9 +20,10 @@ impl Question<'_> {
         let plain = version.strip_suffix(INCOMPATIBLE).unwrap_or(version);
         let revision = module.geometry.revision(version);
         check_revision(&revision, &commit.short)
-            .and_then(|()| check_time(plain, commit.time))
+            .and_then(|()| check_time(version, commit.time))
             .map_err(|reason| module.invalid_pseudo(version, &reason))?;
-        let base = base_of(plain).map_err(|reason| module.invalid_pseudo(plain, &reason))?;
+        let base =
+            pseudo::base_of(plain).map_err(|reason| module.invalid_pseudo(plain, &reason.to_string()))?;
         let Some(base) = base else {
             let untagged_v1 = module.path.path_major().major().is_none() && semver::major(version) == "v1";
             let reason = "major version without preceding tag must be v0, not v1";
@@ -88,7 +89,8 @@ fn check_revision(revision: &str, short: &str) -> Result<(), String> {
 
 /// Step 4.
 fn check_time(version: &str, committed: Timestamp) -> Result<(), String> {
-    let digits = version.rsplit('-').nth(1).unwrap_or_default();
+    let bare = version.split('+').next().unwrap_or(version);
+    let digits = bare.rsplit('-').nth(1).unwrap_or_default();
     let stated = digits.get(digits.len().saturating_sub(14)..).unwrap_or_default();
     let time = Timestamp::from_pseudo(stated);
     let time = time.map_err(|_| format!("malformed time {}", unicode::quoted(stated)))?;
@@ -96,12 +98,4 @@ fn check_time(version: &str, committed: Timestamp) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("does not match version-control timestamp (expected {})", committed.to_pseudo()))
-}
-
-/// Step 5, for a version without `+incompatible`.
-fn base_of(version: &str) -> Result<Option<String>, String> {
-    let parsed = Version::parse(version).map_err(|_| PseudoError::Syntax);
-    let Pseudo { base, .. } =
-        parsed.and_then(|version| pseudo::parse(&version)).map_err(|error| error.to_string())?;
-    Ok(base.map(|base| base.to_string()))
 }

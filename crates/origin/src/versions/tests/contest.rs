@@ -144,10 +144,10 @@ fn in_order<'q>(queries: &[&'q str], listed: &'q [String]) -> Vec<&'q str> {
     ordered
 }
 
-/// Whether the query names a commit: under which ref go finds it depends on what it fetched before.
+/// Whether the query names a commit, by its id or as HEAD: under which ref go finds it depends on what it fetched before.
 fn names_a_commit(query: &str) -> bool {
     let is_hex = query.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    is_hex || modkeep_module::pseudo::is_pseudo(query)
+    is_hex || query == "HEAD" || modkeep_module::pseudo::is_pseudo(query)
 }
 
 fn line(query: &str, answer: Result<Located, Error>) -> String {

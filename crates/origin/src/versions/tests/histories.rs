@@ -1,6 +1,7 @@
 //! Commits with many tags, many parents and many pasts, where the go command must have the same answer.
 
 use super::contest::{Contest, pseudo};
+use super::{Located, ask, repository, told};
 
 #[test]
 fn a_commit_with_many_tags_is_the_highest_that_is_allowed() {
@@ -125,13 +126,53 @@ fn decorated_pseudo_versions_and_odd_queries() {
         "1.0.0".to_owned(),
         "v01.0.0".to_owned(),
         "none-such".to_owned(),
+        format!("{bare}+meta"),
+        format!("{base}+meta"),
+        format!("{base}+a-b.c"),
+        "v1.0.0+meta".to_owned(),
+        "v2.0.0+meta".to_owned(),
+        "v9.9.9+meta".to_owned(),
+        pseudo("v0.5.1-0.", &mut o, "main") + "+meta",
     ];
     let queries: Vec<_> = queries.iter().map(String::as_str).collect();
     contest.agree("github.com/ann/o", "github.com/ann/o", &queries);
-    // The go command asks for the canonical form itself, after a refusal; nothing has a version of the other form (B19).
-    let asked = super::Asked::new("github.com/ann/o", "github.com/ann/o", o.path());
-    let refused = format!(
-        "github.com/ann/o@{bare}+meta: invalid version: version \"{bare}+meta\" invalid: must be of the form v1.2.3"
-    );
-    assert_eq!(asked.version(&format!("{bare}+meta")), refused);
+}
+
+#[test]
+fn a_pseudo_version_keeps_its_metadata_only_where_a_tag_has_them() {
+    let (_folder, mut m) = repository();
+    m.put("go.mod", "module github.com/ann/m\n").commit("one").tags(&["v1.0.0", "v1.1.0+meta"]);
+    m.put("x.go", "package m\n").commit("two");
+    let (plain, tagged) = (pseudo("v1.0.1-0.", &mut m, "main"), pseudo("v1.1.1-0.", &mut m, "main"));
+    let asked = ask("github.com/ann/m", &mut m);
+    assert_eq!(asked.version(&format!("{plain}+other")), plain);
+    assert_eq!(asked.version(&tagged), tagged);
+    // The tag makes this one a true name of the commit, and yet no version can be named so (B19).
+    let named = format!("{tagged}+meta");
+    let refused =
+        format!("github.com/ann/m@{named}: invalid version: non-canonical module version \"{named}\"");
+    assert_eq!(asked.version(&named), refused);
+}
+
+#[test]
+fn who_asks_for_head_is_told_of_no_ref_and_who_asks_for_latest_is() {
+    let (_folder, mut m) = repository();
+    m.put("x.go", "package m\n").commit("one");
+    let asked = ask("github.com/ann/m", &mut m);
+    let reference = |located: Located| located.info.origin().unwrap().reference.clone();
+    assert_eq!(reference(asked.latest().unwrap()), "HEAD");
+    assert_eq!(reference(asked.stat("HEAD").unwrap()), "");
+    assert_eq!(reference(asked.stat("main").unwrap()), "refs/heads/main");
+}
+
+#[test]
+fn a_tip_that_breaks_a_rule_is_told_and_one_without_the_module_is_no_match() {
+    let (_folder, mut m) = repository();
+    m.put("go.mod", "module github.com/ann/m/v3\n").commit("of another major");
+    let none = "module github.com/ann/m: no matching versions for query \"latest\"";
+    assert_eq!(told(ask("github.com/ann/m", &mut m).latest()), none);
+    // Fourteen digits cannot say this date (B26).
+    m.put("go.mod", "module github.com/ann/m\n").at(253_402_300_800).commit("in the year 10000");
+    let told = told(ask("github.com/ann/m", &mut m).latest());
+    assert!(told.ends_with("invalid version: commit time outside of the years 0 to 9999"), "{told}");
 }

@@ -8,7 +8,7 @@ use modkeep_module::{ModulePath, Version, VersionOrQuery, semver};
 use modkeep_testkit::GitRepo;
 
 use super::contest::{Contest, pseudo};
-use super::{ask, repository};
+use super::{ask, repository, told};
 use crate::error::Error;
 
 #[test]
@@ -213,7 +213,9 @@ fn hostile_c28_a_go_mod_of_more_than_sixteen_mebibytes() {
     m.put("go.mod", &text).commit("one byte more").tag("v1.0.1");
     let asked = ask("github.com/ann/m", &mut m);
     assert_eq!(asked.go_mod("v1.0.0").unwrap().len(), GO_MOD_BYTES_MAX);
-    let error = asked.stat("v1.0.1").unwrap_err();
+    assert_eq!(asked.version("v1.0.1"), "v1.0.1", "there is such a version, though it can have no zip");
+    assert_eq!(told(asked.latest()), "v1.0.1");
+    let error = asked.go_mod("v1.0.1").unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }));
     assert_eq!(error.to_string(), "go.mod file too large (max size is 16777216 bytes)");
     assert_eq!(asked.version("v1.0.0"), "v1.0.0", "what nobody can read retracts nothing");
