@@ -18,7 +18,7 @@ const COLUMNS_MAX: usize = 76;
 const TEXT_BYTES_MAX: usize = 600;
 /// Of the eight lines that the go command shows; one of them is the link.
 const LINES_MAX: usize = 7;
-/// A longer module path with its version is cut in the middle.
+/// A longer module path with its version is cut in the middle; the go command's own sentence is not, while it fits.
 const SUBJECT_BYTES_MAX: usize = 200;
 /// What we repeat of an outsider's words.
 const SAID_BYTES_MAX: usize = 150;
@@ -239,7 +239,7 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
                 .and(again_line(*asked_ago))
         }
         Failure::InvalidVersion { asked_ago, sentence, .. } => {
-            Words::new(cut(sentence)).and(newest_line(None, *asked_ago)).and(again_line(*asked_ago))
+            Words::new(&**sentence).and(newest_line(None, *asked_ago)).and(again_line(*asked_ago))
         }
         Failure::NoAccess { subject, host } => Words::new(format!(
             "{} exists or is private: {host} asked for a login and this mirror has no credential for it.",
@@ -248,7 +248,7 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
         .and(format!("Fetch it yourself: go env -w GOPRIVATE={}", subject.module))
         .and("Or ask the operators: add a credential rule for it."),
         Failure::NoSuchModule { subject, why: Absent::AtItsOrigin, said, .. } => {
-            Words::new(format!("module {}: {}", cut(subject.module.as_str()), excerpt(said)))
+            Words::new(format!("module {}: {said}", subject.module))
                 .and("Private repository? This mirror has no credentials for it.")
         }
         Failure::NoSuchModule { subject, why, said, .. } => {
@@ -279,17 +279,22 @@ pub(crate) fn words(failure: &Failure, base: &str, request: &str) -> Words {
         .and(format!("source: {}", excerpt(received)))
         .and(format!("record: {recorded}{}", record_number(authority)))
         .and("A tag was probably moved. Tell the author; use another version."),
-        Failure::BadContent { subject, reason } => {
-            Words::new(format!("{} cannot be a module:", name(subject)))
-                .and(reason.to_string())
-                .and("Only the module's author can fix this, with a new version.")
-        }
+        Failure::BadContent { subject, reason } => bad_content(subject, reason),
         Failure::TooLarge { subject, what, size, limit } => {
-            Words::new(format!("{}: {what} too large, so no proxy can serve it.", name(subject)))
-                .and(format!("It has {size} bytes; the go command accepts at most {limit}."))
+            let fact = format!("{}: {what} too large (max size is {limit} bytes)", name(subject));
+            Words::new(fact).and(format!("It has {size} bytes, so no proxy can serve it."))
         }
         _ => words_of_trouble(failure, request),
     }
+}
+
+/// The first flaw in the first line, further ones below, and who can mend them.
+fn bad_content(subject: &Subject, reason: &str) -> Words {
+    let mut flaws = reason.lines();
+    let first = flaws.next().unwrap_or_default();
+    let words = Words::new(format!("{} cannot be a module: {first}", name(subject)));
+    let words = words.and("Only the module's author can fix this, with a new version.");
+    flaws.fold(words, Words::and)
 }
 
 /// The other half: trouble, ours or others'.
@@ -469,10 +474,15 @@ fn span(time: Duration) -> String {
 
 /// A long name, cut in the middle.
 fn cut(text: &str) -> Cow<'_, str> {
-    if text.len() <= SUBJECT_BYTES_MAX {
+    cut_to(text, SUBJECT_BYTES_MAX)
+}
+
+/// At most that many bytes of a text, cut in the middle.
+fn cut_to(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    if text.len() <= bytes_max {
         return Cow::Borrowed(text);
     }
-    let half = SUBJECT_BYTES_MAX / 2 - 2;
+    let half = bytes_max / 2 - 2;
     let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
     Cow::Owned(format!("{}...{}", &text[..head], &text[tail..]))
 }
@@ -485,11 +495,16 @@ fn excerpt(said: &str) -> &str {
 /// The text on the wire (U8: plain, ASCII, bounded).
 pub(crate) fn text(class: &str, code: Code, words: &Words, base: &str) -> String {
     let mut text = String::with_capacity(512);
-    let first = printable(&words.first);
-    let _ = writeln!(text, "{class}: {first} [{}]", code.name());
     let link = format!("{base}/e/{}", code.name());
-    // The name in the first line is allowed on top of the limit.
-    let room = TEXT_BYTES_MAX + first.len().min(SUBJECT_BYTES_MAX) - link.len().min(TEXT_BYTES_MAX) - 1;
+    let link_bytes = link.len().min(TEXT_BYTES_MAX);
+    // The go command's own sentence is told whole while it fits with the link below it (P-70, P-71).
+    let beside = class.len() + code.name().len() + ": ".len() + " []\n\n".len() + link_bytes;
+    let first = printable(&words.first);
+    let first = cut_to(&first, TEXT_BYTES_MAX.saturating_sub(beside).max(SUBJECT_BYTES_MAX));
+    let _ = writeln!(text, "{class}: {first} [{}]", code.name());
+    // The name in the first line is allowed on top of the limit; a sentence, the longer it is, the less.
+    let on_top = first.len().min((2 * SUBJECT_BYTES_MAX).saturating_sub(first.len()));
+    let room = TEXT_BYTES_MAX + on_top - link_bytes - 1;
     let further = words.then.iter().flat_map(|line| wrap(&printable(line)));
     for line in further.take(LINES_MAX - 2) {
         if text.len() + line.len() + 1 > room {
@@ -722,6 +737,50 @@ mod tests {
              The source says: unknown revision v1.4.0\n\
              Just pushed the tag? Run the same command again in 48 s.\n\
              https://mirror.example/e/no-such-version\n"
+        );
+    }
+
+    fn told(failure: &Failure) -> String {
+        let code = status::code(failure);
+        let text = text(status::class(status::status(code)), code, &words(failure, BASE, REQUEST), BASE);
+        lint(&text, code, 0);
+        text
+    }
+
+    #[test]
+    fn the_go_commands_own_sentence_is_told_whole_while_there_is_room() {
+        let (subject, asked_ago) = (asked_about("github.com/acme/widget"), Duration::from_secs(12));
+        for sentence_bytes in [100, 250, 400, 520] {
+            let sentence = "github.com/acme/widget@v1.4.0: invalid version: ".to_owned();
+            let sentence = format!("{sentence}{}", "x".repeat(sentence_bytes - sentence.len()));
+            let failure = Failure::InvalidVersion {
+                subject: subject.clone(),
+                asked_ago,
+                sentence: sentence.clone().into(),
+            };
+            let whole = format!("not found: {sentence} [no-such-version]\n");
+            assert!(told(&failure).starts_with(&whole), "{sentence_bytes}");
+        }
+        let sentence = format!("begin {} end", "x".repeat(2_000));
+        let text = told(&Failure::InvalidVersion { subject, asked_ago, sentence: sentence.into() });
+        assert!(
+            text.starts_with("not found: begin xx") && text.contains("xx end [no-such-version]\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_refused_zip_tells_its_first_flaw_in_the_first_line() {
+        let subject = asked_about("github.com/acme/widget");
+        let reason = "create zip: aux.go: malformed file path\nb.: trailing dot\nand 7 more";
+        assert_eq!(
+            told(&Failure::BadContent { subject, reason: reason.into() }),
+            "not found: github.com/acme/widget v1.4.0 cannot be a module: create zip: aux.go: malformed file path \
+             [bad-content]\n\
+             Only the module's author can fix this, with a new version.\n\
+             b.: trailing dot\n\
+             and 7 more\n\
+             https://mirror.example/e/bad-content\n"
         );
     }
 
