@@ -14,8 +14,10 @@ pub mod questions;
 mod report;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use serde_json::Value;
 
 pub use compare::compare;
 pub use oracle::{Oracle, published};
@@ -71,7 +73,7 @@ pub struct Known {
     pub origin: BTreeMap<String, String>,
     /// The bytes of go.mod; empty for latest.
     pub go_mod: Vec<u8>,
-    /// The sum of go.mod; empty for latest.
+    /// The sum of go.mod, or why it is not given out, then without its bytes; empty for latest.
     pub go_mod_h1: String,
     /// The sum of the zip, or why there is none; empty for latest.
     pub zip: Result<String, Refused>,
@@ -93,6 +95,42 @@ pub struct Refused {
     pub text: String,
 }
 
+impl Known {
+    /// What an info says; nothing is known of go.mod and zip.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn of_info(info: &[u8]) -> Result<Self, Refused> {
+        let wrong = |e: serde_json::Error| Refused { trouble: Some(true), text: format!("no info: {e}") };
+        let info: Value = serde_json::from_slice(info).map_err(wrong)?;
+        let field = |name: &str| info.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Self { version: field("Version"), time: field("Time"), origin: origin(&info), ..Self::default() })
+    }
+}
+
+/// The `Origin` of an info as a table; a list of any kind in it as its JSON.
+fn origin(object: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = object.get("Origin").and_then(Value::as_object);
+    fields.map(|fields| fields.iter().map(|(k, v)| (k.clone(), text(v))).collect()).unwrap_or_default()
+}
+
+impl Refused {
+    /// What is left of an error of the go command when the names before it are gone, and what it means (section 12 of
+    /// versions-and-origins.md).
+    pub fn new(path: &str, text: &str) -> Self {
+        let line = text.lines().next().unwrap_or_default();
+        let line = line.strip_prefix("not found: ").unwrap_or(line);
+        let line = line.strip_prefix("module ").unwrap_or(line);
+        let bare =
+            line.strip_prefix(path).and_then(|rest| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
+        // Whether a program's failure means absence, the go command does not say.
+        let unclear = ["exit status", "unrecognized import path", "unexpected response from git"];
+        let unclear = unclear.iter().any(|words| text.contains(words));
+        Self { trouble: (!unclear).then_some(false), text: bare.to_owned() }
+    }
+}
+
 /// All that somebody said.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
@@ -100,4 +138,6 @@ pub struct Answers {
     pub known: BTreeMap<Question, Result<Known, Refused>>,
     /// The list of versions of each module path, sorted as text.
     pub lists: BTreeMap<String, Result<Vec<String>, Refused>>,
+    /// Questions to which the go command names a ref or none, depending on what it happened to have fetched for others.
+    pub refs_by_chance: BTreeSet<Question>,
 }

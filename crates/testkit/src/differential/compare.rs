@@ -12,7 +12,10 @@ pub fn compare(go: &Answers, ours: &Answers) -> Vec<Difference> {
     for (question, theirs) in &go.known {
         match (theirs, ours.known.get(question)) {
             (_, None) => found.push(difference(question, "asked", "yes", "no")),
-            (Ok(theirs), Some(Ok(ours))) => known(question, theirs, ours, &mut found),
+            (Ok(theirs), Some(Ok(ours))) => {
+                let ref_by_chance = go.refs_by_chance.contains(question);
+                known(ref_by_chance, question, theirs, ours, &mut found);
+            }
             (Err(theirs), Some(Err(ours))) => refusals(question, "error", theirs, ours, &mut found),
             (Ok(theirs), Some(Err(ours))) => {
                 found.push(difference(question, "found", &theirs.version, &ours.text));
@@ -44,7 +47,13 @@ pub fn compare(go: &Answers, ours: &Answers) -> Vec<Difference> {
     found
 }
 
-fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Difference>) {
+fn known(
+    ref_by_chance: bool,
+    question: &Question,
+    theirs: &Known,
+    ours: &Known,
+    found: &mut Vec<Difference>,
+) {
     let mut same = |field: &'static str, theirs: String, ours: String| {
         if theirs != ours {
             found.push(difference(question, field, theirs, ours));
@@ -52,7 +61,7 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
     };
     same("Version", theirs.version.clone(), ours.version.clone());
     same("Time", theirs.time.clone(), ours.time.clone());
-    let (their_origin, our_origin) = (origin_of(question, theirs), origin_of(question, ours));
+    let (their_origin, our_origin) = (origin_of(ref_by_chance, theirs), origin_of(ref_by_chance, ours));
     same("Origin", format!("{their_origin:?}"), format!("{our_origin:?}"));
     same("go.mod", text(&theirs.go_mod), text(&ours.go_mod));
     same("go.mod h1", theirs.go_mod_h1.clone(), ours.go_mod_h1.clone());
@@ -70,21 +79,9 @@ fn known(question: &Question, theirs: &Known, ours: &Known, found: &mut Vec<Diff
     }
 }
 
-/// The origin, without `Ref` where a commit was asked for, by its id, in a pseudo-version or as HEAD: whether the go
-/// command names a ref then depends on what it happened to have fetched before. Of a version asked for by its canonical name
-/// modkeep tells no sums (P-60).
-fn origin_of(question: &Question, known: &Known) -> BTreeMap<String, String> {
-    let query = question.query.as_str();
-    let hex = query.len() >= 7 && query.chars().all(|c| c.is_ascii_hexdigit());
-    let version = modkeep_module::Version::parse(query).ok();
-    let pseudo = version.as_ref().is_some_and(modkeep_module::Version::is_pseudo);
-    let unsure = hex || pseudo || query == "HEAD";
-    let told = |name: &str| match name {
-        "Ref" => !unsure,
-        "TagPrefix" | "TagSum" | "RepoSum" => version.is_none(),
-        _ => true,
-    };
-    let kept = known.origin.iter().filter(|(name, _)| told(name));
+/// The origin; without `Ref` where go named one, or none, by chance.
+fn origin_of(ref_by_chance: bool, known: &Known) -> BTreeMap<String, String> {
+    let kept = known.origin.iter().filter(|(name, _)| !(ref_by_chance && *name == "Ref"));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 

@@ -1,12 +1,13 @@
 //! The go command's side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use modkeep_module::H1;
+use modkeep_module::gomod::GO_MOD_BYTES_MAX;
 use serde_json::Value;
 
-use super::{Answers, Known, Question, Refused};
+use super::{Answers, Known, Question, Refused, origin};
 use crate::Go;
 
 /// How many bytes of arguments one go process is given; the system's bound for one argument list is higher.
@@ -37,20 +38,47 @@ impl<'a> Oracle<'a> {
     pub fn download<'q>(&self, questions: impl IntoIterator<Item = &'q Question>) -> Answers {
         let mut answers = Answers::default();
         for batch in batches(questions) {
-            let go = (self.go)();
-            let words: Vec<String> = batch.iter().map(ToString::to_string).collect();
-            let arguments: Vec<&str> =
-                ["mod", "download", "-json"].into_iter().chain(words.iter().map(String::as_str)).collect();
-            let run = go.run(&arguments);
-            let told = objects(&run.stdout);
-            assert!(!told.is_empty(), "go mod download said nothing:\n{}", run.stderr);
-            for object in told {
-                let name = field(&object, "Query").or_else(|| field(&object, "Version")).unwrap_or_default();
-                let path = field(&object, "Path").unwrap_or_default();
-                answers.known.insert(Question::new(&path, &name), downloaded(&object));
-            }
+            self.download_at_once(&batch, &mut answers);
         }
         answers
+    }
+
+    /// The same, with as many processes as one repository has questions: each process is asked one question of each
+    /// repository, so that no answer depends on what was fetched for another one (V-90 step 1). Two at a time.
+    ///
+    /// # Panics
+    /// When go prints something else than JSON.
+    pub fn download_apart(&self, of_repositories: &[BTreeSet<Question>]) -> Answers {
+        let rounds = rounds(of_repositories);
+        let ask = |parity: usize| {
+            let mut answers = Answers::default();
+            for round in rounds.iter().skip(parity).step_by(2) {
+                self.download_at_once(round, &mut answers);
+            }
+            answers
+        };
+        std::thread::scope(|scope| {
+            let odd = scope.spawn(|| ask(1));
+            let mut answers = ask(0);
+            answers.known.extend(odd.join().expect("the go command answers").known);
+            answers
+        })
+    }
+
+    /// One process, one module cache.
+    fn download_at_once(&self, batch: &[&Question], answers: &mut Answers) {
+        let go = (self.go)();
+        let words: Vec<String> = batch.iter().map(ToString::to_string).collect();
+        let arguments: Vec<&str> =
+            ["mod", "download", "-json"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let run = go.run(&arguments);
+        let told = objects(&run.stdout);
+        assert!(!told.is_empty(), "go mod download said nothing:\n{}", run.stderr);
+        for object in told {
+            let name = field(&object, "Query").or_else(|| field(&object, "Version")).unwrap_or_default();
+            let path = field(&object, "Path").unwrap_or_default();
+            answers.known.insert(Question::new(&path, &name), downloaded(&name, &object));
+        }
     }
 
     /// The list and the latest version of each module path, given with some version of it where one is known:
@@ -106,6 +134,20 @@ fn batches<'q>(questions: impl IntoIterator<Item = &'q Question>) -> Vec<Vec<&'q
     batches
 }
 
+/// The first questions of all, the second ones, and so on.
+fn rounds(of_repositories: &[BTreeSet<Question>]) -> Vec<Vec<&Question>> {
+    let mut rounds: Vec<Vec<&Question>> = Vec::new();
+    for questions in of_repositories {
+        for (n, question) in questions.iter().enumerate() {
+            if n == rounds.len() {
+                rounds.push(Vec::new());
+            }
+            rounds[n].push(question);
+        }
+    }
+    rounds
+}
+
 fn objects(text: &str) -> Vec<Value> {
     let objects = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     objects.map(|object| object.unwrap_or_else(|e| panic!("go printed no JSON: {e}\n{text}"))).collect()
@@ -115,29 +157,31 @@ fn field(object: &Value, name: &str) -> Option<String> {
     object.get(name)?.as_str().map(str::to_owned)
 }
 
-/// The `Origin` of an info as a table; a list of any kind in it as its JSON.
-pub(super) fn origin(object: &Value) -> BTreeMap<String, String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let fields = object.get("Origin").and_then(Value::as_object);
-    fields.map(|fields| fields.iter().map(|(k, v)| (k.clone(), text(v))).collect()).unwrap_or_default()
-}
-
-fn downloaded(object: &Value) -> Result<Known, Refused> {
+/// What go says of `query`. Of a version asked for by its canonical name the `Origin` is that of the info file, which is what a
+/// proxy serves (P-60); of everything else, what go prints, because only that depends on what was asked.
+fn downloaded(query: &str, object: &Value) -> Result<Known, Refused> {
     let version = field(object, "Version").unwrap_or_default();
     let path = field(object, "Path").unwrap_or_default();
-    let error = field(object, "Error").map(|text| refused(&path, &text));
+    let error = field(object, "Error").map(|text| Refused::new(&path, &text));
     let read = |name: &str| field(object, name).map(|file| (std::fs::read(&file).ok(), PathBuf::from(file)));
     // A zip that cannot be made leaves info and go.mod in the cache, though go does not name them then.
     let folder = |extension: &str| read(extension).and_then(|(bytes, _)| bytes);
     let (Some(info), Some(go_mod)) = (folder("Info"), folder("GoMod")) else {
-        return Err(error.unwrap_or_else(|| refused(&path, "no info and no error")));
+        return Err(error.unwrap_or_else(|| Refused::new(&path, "no info and no error")));
     };
     let info: Value = serde_json::from_slice(&info).expect("an info is JSON");
+    // No zip holds a larger one, and modkeep gives none out (section 8 of versions-and-origins.md).
+    let (go_mod, go_mod_h1) = if go_mod.len() > GO_MOD_BYTES_MAX {
+        (Vec::new(), format!("go.mod file too large (max size is {GO_MOD_BYTES_MAX} bytes)"))
+    } else {
+        let h1 = H1::of_go_mod(&go_mod).to_string();
+        (go_mod, h1)
+    };
     Ok(Known {
         version,
         time: field(&info, "Time").unwrap_or_default(),
-        origin: origin(object),
-        go_mod_h1: H1::of_go_mod(&go_mod).to_string(),
+        origin: origin(if modkeep_module::Version::parse(query).is_ok() { &info } else { object }),
+        go_mod_h1,
         go_mod,
         zip: error.map_or_else(|| Ok(field(object, "Sum").unwrap_or_default()), Err),
     })
@@ -170,20 +214,7 @@ fn latest_of(object: &Value) -> Result<Known, Refused> {
 
 fn error_of(object: &Value) -> Option<Refused> {
     let text = object.get("Error")?.get("Err")?.as_str()?;
-    Some(refused(&field(object, "Path").unwrap_or_default(), text))
-}
-
-/// What is left of an error when the names before it are gone, and what it means (section 12 of
-/// versions-and-origins.md).
-pub(super) fn refused(path: &str, text: &str) -> Refused {
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("not found: ").unwrap_or(line);
-    let line = line.strip_prefix("module ").unwrap_or(line);
-    let bare = line.strip_prefix(path).and_then(|rest| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
-    // Whether a program's failure means absence, the go command does not say.
-    let unclear = ["exit status", "unrecognized import path", "unexpected response from git"];
-    let unclear = unclear.iter().any(|words| text.contains(words));
-    Refused { trouble: (!unclear).then_some(false), text: bare.to_owned() }
+    Some(Refused::new(&field(object, "Path").unwrap_or_default(), text))
 }
 
 /// The sums of a go.sum file by `path version` and `path version/go.mod`.

@@ -2,28 +2,31 @@
 
 use modkeep_module::zip::{Limits, check};
 use modkeep_module::{H1, ModulePath, ModuleVersion, Version};
-use serde_json::Value;
 
-use super::oracle::{origin, refused};
 use super::{Answers, Known, Question, Refused};
 use crate::Answer;
 
 /// Asks the mirror at `base` all these questions and lists, two at a time.
 ///
+/// Lists and latest come first: what is stored later stands in where their origin has no answer (P-26), and the go
+/// command, whose caches are empty, has nothing of the kind.
+///
 /// # Panics
 /// When it does not answer at all.
 pub fn ask(base: &str, questions: &[Question], paths: &[String]) -> Answers {
-    let halves = questions.split_at(questions.len() / 2);
-    let mut answers = std::thread::scope(|scope| {
-        let other = scope.spawn(|| ask_in_turn(base, halves.1));
-        let mut answers = ask_in_turn(base, halves.0);
-        answers.known.extend(other.join().expect("the other half").known);
-        answers
-    });
+    let mut answers = Answers::default();
     for path in paths {
         answers.lists.insert(path.clone(), list(base, path));
         answers.known.insert(Question::new(path, "latest"), latest(base, path));
     }
+    let halves = questions.split_at(questions.len() / 2);
+    let known = std::thread::scope(|scope| {
+        let other = scope.spawn(|| ask_in_turn(base, halves.1));
+        let mut known = ask_in_turn(base, halves.0).known;
+        known.extend(other.join().expect("the other half").known);
+        known
+    });
+    answers.known.extend(known);
     answers
 }
 
@@ -38,10 +41,16 @@ fn ask_in_turn(base: &str, questions: &[Question]) -> Answers {
 fn one(base: &str, question: &Question) -> Result<Known, Refused> {
     let folder = format!("{base}/{}/@v", escape(&question.path));
     let info = get(&format!("{folder}/{}.info", escape_query(&question.query)), &question.path)?;
-    let mut known = info_of(&info)?;
+    let mut known = Known::of_info(&info.body)?;
     let version = escape_query(&known.version);
-    known.go_mod = get(&format!("{folder}/{version}.mod"), &question.path)?.body;
-    known.go_mod_h1 = H1::of_go_mod(&known.go_mod).to_string();
+    match get(&format!("{folder}/{version}.mod"), &question.path) {
+        Ok(go_mod) => known.go_mod = go_mod.body,
+        Err(refused) if refused.trouble == Some(false) => known.go_mod_h1 = refused.text,
+        Err(trouble) => return Err(trouble),
+    }
+    if known.go_mod_h1.is_empty() {
+        known.go_mod_h1 = H1::of_go_mod(&known.go_mod).to_string();
+    }
     let zip = get(&format!("{folder}/{version}.zip"), &question.path);
     known.zip = zip.and_then(|zip| sum(&question.path, &known.version, &zip.body));
     Ok(known)
@@ -49,7 +58,7 @@ fn one(base: &str, question: &Question) -> Result<Known, Refused> {
 
 fn latest(base: &str, path: &str) -> Result<Known, Refused> {
     let answer = get(&format!("{base}/{}/@latest", escape(path)), path)?;
-    Ok(Known { zip: Ok(String::new()), ..info_of(&answer)? })
+    Ok(Known { zip: Ok(String::new()), ..Known::of_info(&answer.body)? })
 }
 
 fn list(base: &str, path: &str) -> Result<Vec<String>, Refused> {
@@ -57,13 +66,6 @@ fn list(base: &str, path: &str) -> Result<Vec<String>, Refused> {
     let mut versions: Vec<String> = answer.text().lines().map(str::to_owned).collect();
     versions.sort();
     Ok(versions)
-}
-
-fn info_of(answer: &Answer) -> Result<Known, Refused> {
-    let wrong = |e: serde_json::Error| Refused { trouble: Some(true), text: format!("no info: {e}") };
-    let info: Value = serde_json::from_slice(&answer.body).map_err(wrong)?;
-    let field = |name: &str| info.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Known { version: field("Version"), time: field("Time"), origin: origin(&info), ..Known::default() })
 }
 
 fn sum(path: &str, version: &str, zip: &[u8]) -> Result<String, Refused> {
@@ -91,16 +93,13 @@ fn get(url: &str, path: &str) -> Result<Answer, Refused> {
     }
 }
 
-/// The go command's own sentence: the first line without the code in brackets at its end, or, where that line says
-/// only what became of the module, the lines below it put together.
+/// The go command's own sentence: the first line without the code in brackets at its end, and of a refused zip
+/// without what we say in front of it.
 fn sentence(path: &str, answer: &Answer) -> String {
     let text = answer.text();
     let first = text.lines().next().unwrap_or_default();
-    let below = text.lines().skip(1).take_while(|line| !line.starts_with("Only the module's author"));
-    if first.ends_with(": [bad-content]") {
-        return below.collect::<Vec<_>>().join(" ");
-    }
-    let mut text = refused(path, &text).text;
+    let first = first.split_once(" cannot be a module: ").map_or(first, |(_, flaw)| flaw);
+    let mut text = Refused::new(path, first).text;
     if text.ends_with(']')
         && let Some(code) = text.rfind(" [")
     {

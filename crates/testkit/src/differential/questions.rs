@@ -6,8 +6,8 @@ use std::path::Path;
 use super::{Question, Scale, Site};
 use crate::git::git_command;
 
-/// The questions of one repository, in groups that must not share a module cache: the go command answers a
-/// commit from the info that it stored for another name of the same commit.
+/// The questions of one repository, in groups that must not share a module cache, if they share any: the go command answers
+/// a commit from the info that it stored for another name of the same commit.
 #[derive(Clone, Debug, Default)]
 pub struct Questions {
     /// Module paths, for lists and latest.
@@ -20,6 +20,8 @@ pub struct Questions {
     pub commits: BTreeSet<Question>,
     /// Commit ids of twelve digits.
     pub short_commits: BTreeSet<Question>,
+    /// Whole ids of the commits that refs name.
+    tips: BTreeSet<String>,
 }
 
 /// What there is in a repository.
@@ -27,6 +29,7 @@ struct Refs {
     tags: Vec<String>,
     branches: Vec<String>,
     commits: Vec<String>,
+    tips: BTreeSet<String>,
 }
 
 /// All questions of a site.
@@ -43,6 +46,7 @@ pub fn of(site: &Site, scale: Scale) -> Questions {
         for path in questions.paths.clone() {
             questions.walk(site, &path, &refs);
         }
+        questions.tips = refs.tips;
     }
     for question in &site.more {
         questions.sort_in(question.clone());
@@ -51,6 +55,27 @@ pub fn of(site: &Site, scale: Scale) -> Questions {
 }
 
 impl Questions {
+    /// All but paths.
+    pub fn all(&self) -> impl Iterator<Item = &Question> {
+        [&self.versions, &self.names, &self.commits, &self.short_commits].into_iter().flatten()
+    }
+
+    /// Of those that depend on caches, the ones to be asked of caches that know nothing: `HEAD` and the whole ids of tips, for
+    /// one module path. Short ids and other paths take the same way, and each of these costs a process.
+    pub fn apart(&self) -> BTreeSet<Question> {
+        let Some(path) = self.paths.first() else { return BTreeSet::new() };
+        let whole = |question: &&Question| question.query == "HEAD" || self.tips.contains(&question.query);
+        let of_path = self.all().filter(|question| question.path == *path);
+        of_path.filter(whole).filter(|question| self.depends_on_caches(question)).cloned().collect()
+    }
+
+    /// Whether the go command names a ref here only if it has the commit not yet: it is asked for by its id or as `HEAD`, and
+    /// a ref names it (V-90 steps 1, 5 and 6).
+    pub fn depends_on_caches(&self, question: &Question) -> bool {
+        let query = question.query.as_str();
+        query == "HEAD" || self.tips.iter().any(|tip| query.len() >= 7 && tip.starts_with(query))
+    }
+
     fn walk(&mut self, site: &Site, path: &str, refs: &Refs) {
         let prefix = tag_prefix(site, path);
         let own = path.rsplit_once("/v").and_then(|(_, major)| major.parse::<u64>().ok());
@@ -125,11 +150,13 @@ impl Refs {
         commits.extend(all.last().map(|&id| id.to_owned()));
         let mut branches = names("refs/heads/");
         branches.truncate(scale.branches);
-        Self { tags: names("refs/tags/"), branches, commits }
+        let tips = git(repository, &["for-each-ref", "--format=%(objectname) %(*objectname)"]);
+        let tips = tips.split_whitespace().map(str::to_owned).collect();
+        Self { tags: names("refs/tags/"), branches, commits, tips }
     }
 
     /// Tips worth a look into their trees.
-    fn tips(&self) -> impl Iterator<Item = String> + '_ {
+    fn named(&self) -> impl Iterator<Item = String> + '_ {
         let tags = self.tags.iter().map(|tag| format!("refs/tags/{tag}"));
         tags.chain(self.branches.iter().map(|branch| format!("refs/heads/{branch}")))
     }
@@ -147,7 +174,7 @@ fn paths(site: &Site, repository: &Path, refs: &Refs, scale: Scale) -> BTreeSet<
     }
     let tagged: BTreeSet<String> = majors.keys().cloned().collect();
     let mut found = BTreeSet::new();
-    for tip in refs.tips().take(scale.trees) {
+    for tip in refs.named().take(scale.trees) {
         let Some(text) = try_git(repository, &["ls-tree", "-r", "--name-only", "-z", &tip]) else { continue };
         let folders = text.split('\0').filter_map(|name| name.strip_suffix("go.mod"));
         found.extend(
@@ -249,6 +276,24 @@ mod tests {
         ] {
             assert_eq!(tag_prefix(&site(subdirectory), path), prefix, "{path} in {subdirectory:?}");
         }
+    }
+
+    #[test]
+    fn tips_are_asked_apart_once_and_by_their_whole_ids() {
+        let tip = "0123456789abcdef0123456789abcdef01234567";
+        let mut questions = Questions::default();
+        questions.tips.insert(tip.to_owned());
+        for path in ["h.example/a", "h.example/a/v2"] {
+            questions.paths.insert(path.to_owned());
+            for query in ["HEAD", "main", "v1.0.0", tip, &tip[..12], &tip[..7], "fedcba9876543210"] {
+                questions.sort_in(Question::new(path, query));
+            }
+        }
+        let names = |questions: Vec<Question>| questions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let by_chance = questions.all().filter(|question| questions.depends_on_caches(question)).cloned();
+        assert_eq!(names(by_chance.collect()).len(), 2 * 4);
+        let apart = names(questions.apart().into_iter().collect());
+        assert_eq!(apart, [format!("h.example/a@{tip}"), "h.example/a@HEAD".to_owned()]);
     }
 
     #[test]

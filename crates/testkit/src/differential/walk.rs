@@ -37,19 +37,13 @@ pub fn walk(
     base: &str,
     published: &BTreeMap<String, String>,
 ) -> Report {
-    let mut all = Questions::default();
-    for site in sites {
-        let more = questions::of(site, scale);
-        all.paths.extend(more.paths);
-        all.versions.extend(more.versions);
-        all.names.extend(more.names);
-        all.commits.extend(more.commits);
-        all.short_commits.extend(more.short_commits);
+    let mut all: Vec<Questions> = sites.iter().map(|site| questions::of(site, scale)).collect();
+    for of_one in &mut all {
+        of_one.versions.extend(published_versions(published, &of_one.paths));
     }
-    all.versions.extend(published_versions(published, &all.paths));
     let go = ask_go(&all, oracle);
     let questions: Vec<Question> = go.known.keys().filter(|q| q.query != "latest").cloned().collect();
-    let paths: Vec<String> = all.paths.iter().cloned().collect();
+    let paths: Vec<String> = all.iter().flat_map(|of_one| of_one.paths.iter().cloned()).collect();
     let ours = ours(base, &questions, &paths);
     let mut differences = compare(&go, &ours);
     let published_met = meet(&ours, published, &mut differences);
@@ -74,24 +68,34 @@ fn published_versions(published: &BTreeMap<String, String>, paths: &BTreeSet<Str
     versions.map(|(path, version)| Question::new(path, version)).collect()
 }
 
-/// Two groups at a time: the go command is one process with little to do in parallel.
-fn ask_go(all: &Questions, oracle: &Oracle<'_>) -> Answers {
-    let (versions, commits) = std::thread::scope(|scope| {
-        let versions = scope.spawn(|| oracle.download(&all.versions));
-        let commits = oracle.download(&all.commits);
-        let commits = joined(commits, oracle.download(&all.short_commits));
-        (versions.join().expect("the go command answers"), joined(commits, oracle.download(&all.names)))
+/// Two processes at a time: the go command is one process with little to do in parallel.
+fn ask_go(all: &[Questions], oracle: &Oracle<'_>) -> Answers {
+    let apart: Vec<BTreeSet<Question>> = all.iter().map(Questions::apart).collect();
+    let is_shared = |question: &&Question| !apart.iter().any(|of_one| of_one.contains(*question));
+    let together = |group: fn(&Questions) -> &BTreeSet<Question>| {
+        oracle.download(all.iter().flat_map(group).filter(is_shared))
+    };
+    let by_itself = oracle.download_apart(&apart);
+    let mut go = std::thread::scope(|scope| {
+        let versions = scope.spawn(|| together(|of_one| &of_one.versions));
+        let commits = joined(together(|of_one| &of_one.commits), together(|of_one| &of_one.short_commits));
+        let names = joined(by_itself, together(|of_one| &of_one.names));
+        joined(joined(commits, names), versions.join().expect("the go command answers"))
     });
-    let go = joined(versions, commits);
-    let pseudo = pseudo_versions(&go);
+    let by_chance =
+        all.iter().flat_map(|of_one| of_one.all().filter(|question| of_one.depends_on_caches(question)));
+    go.refs_by_chance = by_chance.filter(is_shared).cloned().collect();
     let found = |path: &String| {
         let mut known = go.known.iter().filter(|(question, _)| question.path == *path);
         known.find_map(|(_, known)| Some(known.as_ref().ok()?.version.clone()))
     };
-    let paths = all.paths.iter().map(|path| (path.clone(), found(path))).collect();
+    let paths = all.iter().flat_map(|of_one| &of_one.paths);
+    let paths = paths.map(|path| (path.clone(), found(path))).collect();
+    let pseudo: Vec<_> = all.iter().map(|of_one| pseudo_versions(of_one, &go)).collect();
     let more = std::thread::scope(|scope| {
         let lists = scope.spawn(|| oracle.lists(&paths));
-        joined(oracle.download(&pseudo), lists.join().expect("the go command answers"))
+        let pseudo = oracle.download(pseudo.iter().flatten());
+        joined(pseudo, lists.join().expect("the go command answers"))
     });
     joined(go, more)
 }
@@ -99,15 +103,17 @@ fn ask_go(all: &Questions, oracle: &Oracle<'_>) -> Answers {
 fn joined(mut one: Answers, other: Answers) -> Answers {
     one.known.extend(other.known);
     one.lists.extend(other.lists);
+    one.refs_by_chance.extend(other.refs_by_chance);
     one
 }
 
 /// The pseudo-versions that commits and branches became, and wrong ones made from them: all wrong ones for the
 /// first of each module path, the right ones for each.
-fn pseudo_versions(go: &Answers) -> BTreeSet<Question> {
+fn pseudo_versions(of_one: &Questions, go: &Answers) -> BTreeSet<Question> {
     let mut pseudo = BTreeSet::new();
     let mut spoilt: BTreeSet<&str> = BTreeSet::new();
-    for (question, known) in &go.known {
+    let asked: BTreeSet<&Question> = of_one.all().collect();
+    for (question, known) in asked.into_iter().filter_map(|question| go.known.get_key_value(question)) {
         let Ok(known) = known else { continue };
         let is_pseudo = modkeep_module::Version::parse(&known.version).is_ok_and(|v| v.is_pseudo());
         if !is_pseudo {
