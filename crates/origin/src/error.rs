@@ -126,6 +126,8 @@ pub enum Verdict {
     Missing,
     /// The revision is there and cannot be that version.
     Invalid,
+    /// The revision is that version, and no version of a module can be named so (V-57).
+    Unnamable,
 }
 
 impl Error {

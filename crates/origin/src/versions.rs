@@ -23,7 +23,7 @@ mod tests;
 use bytes::Bytes;
 use modkeep_module::gomod::{GO_MOD_BYTES_MAX, GoMod};
 use modkeep_module::semver::{self, Parts};
-use modkeep_module::{Info, ModulePath, Version, VersionOrQuery, info};
+use modkeep_module::{Info, ModulePath, Version, VersionOrQuery, info, unicode};
 
 pub(crate) use self::geometry::Geometry;
 use self::question::Question;
@@ -88,7 +88,7 @@ impl<'a> Module<'a> {
     async fn stat_or_canonical(&self, rev: &str) -> Result<Located, Error> {
         let mut question = Question::new(self);
         let failure = match question.stat(rev).await {
-            Err(error @ (Error::NoVersion { .. } | Error::NotAVersion { .. })) => error,
+            Err(error @ Error::NotAVersion { verdict: Verdict::Missing | Verdict::Invalid, .. }) => error,
             outcome => return outcome,
         };
         let is_full = Parts::parse(rev).is_some_and(|parts| parts.patch.is_some());
@@ -128,6 +128,13 @@ impl<'a> Module<'a> {
     fn missing(&self, version: &str, reason: &str) -> Error {
         let sentence = format!("{}@{version}: invalid version: {reason}", self.path);
         Error::NotAVersion { sentence, verdict: Verdict::Missing }
+    }
+
+    /// The version is true, and has metadata that a module's version cannot have.
+    fn unnamable(&self, version: &str) -> Error {
+        let reason = format!("non-canonical module version {}", unicode::quoted(version));
+        let sentence = format!("{}@{version}: invalid version: {reason}", self.path);
+        Error::NotAVersion { sentence, verdict: Verdict::Unnamable }
     }
 
     /// The pseudo-version does not tell the truth about its commit.

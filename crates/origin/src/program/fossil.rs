@@ -21,6 +21,8 @@ use crate::repository::{Asking, Commit, Refs, Repository, Scope, Tree};
 const CLONE: &str = ".fossil";
 /// The default branch.
 const TRUNK: &str = "trunk";
+/// Fossil's own name for the newest check-in of all. The go command passes it on as it passes any name.
+const TIP: &str = "tip";
 
 /// A Fossil repository behind its program.
 pub(crate) struct FossilRepository {
@@ -89,8 +91,8 @@ impl FossilRepository {
     /// The check-in of a literal name, if it is here.
     async fn stat(&self, name: &str) -> Result<Option<Commit>, Error> {
         let hash = name.len() >= 4 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        // What is no hash is a tag or a branch, and neither a date nor one of fossil's own words.
-        let spelled = if hash { name.to_owned() } else { format!("tag:{name}") };
+        // What is no hash is a tag or a branch, and neither a date nor another of fossil's own words.
+        let spelled = if hash || name == TIP { name.to_owned() } else { format!("tag:{name}") };
         let output = self.local(&["info", "-R", CLONE, "--", &spelled]).await?;
         if output.code != Some(0) {
             return Ok(None);
@@ -108,7 +110,7 @@ impl FossilRepository {
             return Err(Error::unknown_revision(name));
         }
         if self.clone_file().exists()
-            && name != TRUNK
+            && !matches!(name, TRUNK | TIP)
             && let Some(commit) = self.stat(name).await?
         {
             return Ok(commit);

@@ -183,11 +183,11 @@ impl Question<'_> {
     /// The version, where it can be one of a module: canonical, and not too long.
     fn parsed(&self, version: &str) -> Result<Version, Error> {
         Version::parse(version).map_err(|error| {
-            let is_canonical =
-                semver::module_canonical(version).is_some_and(|canonical| canonical == version);
-            let quoted = unicode::quoted(version);
-            let noncanonical = format!("non-canonical module version {quoted}");
-            self.module.invalid(version, &if is_canonical { error.to_string() } else { noncanonical })
+            if semver::module_canonical(version).is_some_and(|canonical| canonical == version) {
+                self.module.invalid(version, &error.to_string())
+            } else {
+                self.module.unnamable(version)
+            }
         })
     }
 

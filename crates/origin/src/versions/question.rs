@@ -86,7 +86,7 @@ impl<'a> Question<'a> {
         if self.module.place.vcs != Vcs::Svn {
             origin.hash = commit.id.to_string();
         }
-        origin.reference = stated_reference(commit, version, rev).unwrap_or_default().to_owned();
+        origin.reference = stated_reference(commit, rev).unwrap_or_default().to_owned();
         if version.is_pseudo() && !(named && rev.starts_with("v0.0.0-")) {
             self.add_sums(&mut origin, self.module.geometry.pseudo_tag_prefix()).await?;
         }
@@ -116,12 +116,9 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The ref that an Origin states. Under which one a pseudo-version's commit happens to be found today says nothing about it,
-/// and `HEAD` is stated only where the tip of the default branch was the question, by an empty `rev`.
-fn stated_reference<'c>(commit: &'c Commit, version: &Version, rev: &str) -> Option<&'c str> {
-    let named_pseudo = version.is_pseudo() && rev == version.as_str();
-    let reference = commit.reference.as_deref().filter(|_| !named_pseudo)?;
-    (rev.is_empty() || reference != "HEAD").then_some(reference)
+/// The ref that an Origin states: `HEAD` only where the tip of the default branch was the question, by an empty `rev` (V-99).
+fn stated_reference<'c>(commit: &'c Commit, rev: &str) -> Option<&'c str> {
+    commit.reference.as_deref().filter(|&reference| rev.is_empty() || reference != "HEAD")
 }
 
 impl Module<'_> {
