@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use modkeep_testkit::differential::{Difference, Oracle, Report, Scale, Site, published, walk};
+use modkeep_testkit::differential::{Oracle, Report, Scale, Site, published, walk};
 use modkeep_testkit::git::Kind;
 use modkeep_testkit::origins::World;
 use modkeep_testkit::program::{Program, Setup};
@@ -64,23 +64,17 @@ const SAMPLES: &[&str] = &[
     "w/links",
 ];
 
-/// What `docs/SHORTCOMINGS.md` says of direct mode: a pseudo-version with build metadata, and how long sentences are told.
-fn is_known(difference: &Difference) -> bool {
-    difference.field == "sentence" || difference.question.ends_with("+meta")
-}
-
 #[test]
 fn samples_of_each_rule_are_as_the_go_command_sees_them() {
     let world = World::make(Kind::Full, SAMPLES);
     let report = compare((&world.server, &world.pages), &world.sites, Scale::ALL, &BTreeMap::new());
-    let news: Vec<_> = report.differences.iter().filter(|difference| !is_known(difference)).collect();
-    assert!(news.is_empty(), "{news:#?}");
+    assert!(report.differences.is_empty(), "differences, listed above");
     assert!(report.repositories >= SAMPLES.len() && report.zips >= SAMPLES.len(), "{report}");
 }
 
 /// All of the world, or what `MODKEEP_DIFFERENTIAL_ONLY` names.
 #[test]
-#[ignore = "takes minutes, and finds the differences that docs/SHORTCOMINGS.md lists: cargo test --test program -- --ignored every_generated"]
+#[ignore = "takes many minutes: cargo test -p modkeep --test program -- --ignored every_generated"]
 fn every_generated_repository_is_as_the_go_command_sees_it() {
     let wanted = std::env::var("MODKEEP_DIFFERENTIAL_ONLY").unwrap_or_default();
     let wanted: Vec<&str> = wanted.split_whitespace().collect();

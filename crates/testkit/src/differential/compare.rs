@@ -89,6 +89,15 @@ fn text(go_mod: &[u8]) -> String {
     String::from_utf8_lossy(go_mod).into_owned()
 }
 
+/// As a text leaves modkeep: what is not printable ASCII is escaped (hostile-inputs U8).
+fn on_the_wire(text: &str) -> String {
+    let escaped = |c: char| match c {
+        ' '..='~' => c.to_string(),
+        c => c.escape_default().to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// Absence against absence, trouble against trouble, and the same sentence where the go command has one.
 fn refusals(
     question: &Question,
@@ -100,6 +109,7 @@ fn refusals(
     let before = found.len();
     class(question, field, theirs, ours, found);
     // Of many refused files we say several in one go, the go command one in a line.
+    let theirs = Refused { text: on_the_wire(&theirs.text), ..*theirs };
     let same = theirs.text == ours.text || (field == "zip" && ours.text.starts_with(&theirs.text));
     if found.len() == before && theirs.trouble.is_some() && !same {
         found.push(difference(question, "sentence", &theirs.text, &ours.text));
@@ -130,6 +140,11 @@ mod tests {
         let mut answers = Answers::default();
         answers.known.insert(Question::new("example.com/a", "v1.0.0"), known);
         answers
+    }
+
+    #[test]
+    fn sentences_are_compared_as_they_travel() {
+        assert_eq!(on_the_wire("create zip: \u{e9}\t.go: \"x\""), r#"create zip: \u{e9}\t.go: "x""#);
     }
 
     #[test]

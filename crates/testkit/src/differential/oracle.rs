@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use modkeep_module::H1;
 use modkeep_module::gomod::GO_MOD_BYTES_MAX;
@@ -10,8 +11,10 @@ use serde_json::Value;
 use super::{Answers, Known, Question, Refused, origin};
 use crate::Go;
 
-/// How many bytes of arguments one go process is given; the system's bound for one argument list is higher.
-const ARGUMENT_BYTES_MAX: usize = 60_000;
+/// How many bytes of arguments one go process is given: about two hundred questions. It answers one after the other.
+const ARGUMENT_BYTES_MAX: usize = 8_000;
+/// How many go processes run at once. Most of the time each waits for a program that it started.
+const PROCESSES: usize = 6;
 
 /// Asks the real go command, each time with a module cache that knows nothing.
 pub struct Oracle<'a> {
@@ -36,37 +39,29 @@ impl<'a> Oracle<'a> {
     /// # Panics
     /// When go prints something else than JSON.
     pub fn download<'q>(&self, questions: impl IntoIterator<Item = &'q Question>) -> Answers {
-        let mut answers = Answers::default();
-        for batch in batches(questions) {
-            self.download_at_once(&batch, &mut answers);
-        }
-        answers
+        self.download_each(&batches(questions))
     }
 
     /// The same, with as many processes as one repository has questions: each process is asked one question of each
-    /// repository, so that no answer depends on what was fetched for another one (V-90 step 1). Two at a time.
+    /// repository, so that no answer depends on what was fetched for another one (V-90 step 1).
     ///
     /// # Panics
     /// When go prints something else than JSON.
     pub fn download_apart(&self, of_repositories: &[BTreeSet<Question>]) -> Answers {
-        let rounds = rounds(of_repositories);
-        let ask = |parity: usize| {
-            let mut answers = Answers::default();
-            for round in rounds.iter().skip(parity).step_by(2) {
-                self.download_at_once(round, &mut answers);
-            }
-            answers
-        };
-        std::thread::scope(|scope| {
-            let odd = scope.spawn(|| ask(1));
-            let mut answers = ask(0);
-            answers.known.extend(odd.join().expect("the go command answers").known);
-            answers
-        })
+        self.download_each(&rounds(of_repositories))
+    }
+
+    /// A process for each batch.
+    fn download_each(&self, batches: &[Vec<&Question>]) -> Answers {
+        let mut answers = Answers::default();
+        for of_batch in at_once(batches, |batch| self.download_at_once(batch)) {
+            answers.known.extend(of_batch);
+        }
+        answers
     }
 
     /// One process, one module cache.
-    fn download_at_once(&self, batch: &[&Question], answers: &mut Answers) {
+    fn download_at_once(&self, batch: &[&Question]) -> Vec<(Question, Result<Known, Refused>)> {
         let go = (self.go)();
         let words: Vec<String> = batch.iter().map(ToString::to_string).collect();
         let arguments: Vec<&str> =
@@ -74,11 +69,12 @@ impl<'a> Oracle<'a> {
         let run = go.run(&arguments);
         let told = objects(&run.stdout);
         assert!(!told.is_empty(), "go mod download said nothing:\n{}", run.stderr);
-        for object in told {
+        let answer = |object: Value| {
             let name = field(&object, "Query").or_else(|| field(&object, "Version")).unwrap_or_default();
             let path = field(&object, "Path").unwrap_or_default();
-            answers.known.insert(Question::new(&path, &name), downloaded(&name, &object));
-        }
+            (Question::new(&path, &name), downloaded(&name, &object))
+        };
+        told.into_iter().map(answer).collect()
     }
 
     /// The list and the latest version of each module path, given with some version of it where one is known:
@@ -93,18 +89,14 @@ impl<'a> Oracle<'a> {
         let ones: Vec<Question> = paths.iter().map(one).collect();
         let latest: Vec<Question> = paths.keys().map(|path| Question::new(path, "latest")).collect();
         let mut answers = Answers::default();
-        for batch in batches(&ones) {
-            // Retracted versions are hidden from the list, and admitted as latest, by the same switch.
-            for object in self.list(&["-versions", "-retracted"], &batch) {
-                let path = field(&object, "Path").unwrap_or_default();
-                answers.lists.insert(path, listed(&object));
-            }
+        // Retracted versions are hidden from the list, and admitted as latest, by the same switch.
+        let lists = at_once(&batches(&ones), |batch| self.list(&["-versions", "-retracted"], batch));
+        for object in lists.into_iter().flatten() {
+            answers.lists.insert(field(&object, "Path").unwrap_or_default(), listed(&object));
         }
-        for batch in batches(&latest) {
-            for object in self.list(&[], &batch) {
-                let question = Question::new(&field(&object, "Path").unwrap_or_default(), "latest");
-                answers.known.insert(question, latest_of(&object));
-            }
+        for object in at_once(&batches(&latest), |batch| self.list(&[], batch)).into_iter().flatten() {
+            let question = Question::new(&field(&object, "Path").unwrap_or_default(), "latest");
+            answers.known.insert(question, latest_of(&object));
         }
         answers
     }
@@ -118,6 +110,19 @@ impl<'a> Oracle<'a> {
         assert!(!told.is_empty(), "go list said nothing:\n{}", run.stderr);
         told
     }
+}
+
+/// Works on all batches, some at a time.
+fn at_once<T: Send>(batches: &[Vec<&Question>], work: impl Fn(&[&Question]) -> Vec<T> + Sync) -> Vec<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let batch = || batches.get(next.fetch_add(1, Ordering::Relaxed));
+        std::iter::from_fn(batch).map(|batch| work(batch)).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..PROCESSES).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("the go command answers")).collect()
+    })
 }
 
 fn batches<'q>(questions: impl IntoIterator<Item = &'q Question>) -> Vec<Vec<&'q Question>> {
@@ -157,7 +162,7 @@ fn field(object: &Value, name: &str) -> Option<String> {
     object.get(name)?.as_str().map(str::to_owned)
 }
 
-/// What go says of `query`. Of a version asked for by its canonical name the `Origin` is that of the info file, which is what a
+/// What go says of `query`. Of a version asked for by its own name the `Origin` is that of the info file, which is what a
 /// proxy serves (P-60); of everything else, what go prints, because only that depends on what was asked.
 fn downloaded(query: &str, object: &Value) -> Result<Known, Refused> {
     let version = field(object, "Version").unwrap_or_default();
@@ -178,9 +183,9 @@ fn downloaded(query: &str, object: &Value) -> Result<Known, Refused> {
         (go_mod, h1)
     };
     Ok(Known {
-        version,
         time: field(&info, "Time").unwrap_or_default(),
-        origin: origin(if modkeep_module::Version::parse(query).is_ok() { &info } else { object }),
+        origin: origin(if query == version { &info } else { object }),
+        version,
         go_mod_h1,
         go_mod,
         zip: error.map_or_else(|| Ok(field(object, "Sum").unwrap_or_default()), Err),

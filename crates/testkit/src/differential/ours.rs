@@ -6,7 +6,10 @@ use modkeep_module::{H1, ModulePath, ModuleVersion, Version};
 use super::{Answers, Known, Question, Refused};
 use crate::Answer;
 
-/// Asks the mirror at `base` all these questions and lists, two at a time.
+/// How many clients ask at once.
+const CLIENTS: usize = 4;
+
+/// Asks the mirror at `base` all these questions and lists, some at a time.
 ///
 /// Lists and latest come first: what is stored later stands in where their origin has no answer (P-26), and the go
 /// command, whose caches are empty, has nothing of the kind.
@@ -19,23 +22,18 @@ pub fn ask(base: &str, questions: &[Question], paths: &[String]) -> Answers {
         answers.lists.insert(path.clone(), list(base, path));
         answers.known.insert(Question::new(path, "latest"), latest(base, path));
     }
-    let halves = questions.split_at(questions.len() / 2);
-    let known = std::thread::scope(|scope| {
-        let other = scope.spawn(|| ask_in_turn(base, halves.1));
-        let mut known = ask_in_turn(base, halves.0).known;
-        known.extend(other.join().expect("the other half").known);
-        known
+    let each = questions.len().div_ceil(CLIENTS).max(1);
+    let known: Vec<_> = std::thread::scope(|scope| {
+        let client = |of_client| scope.spawn(move || ask_in_turn(base, of_client));
+        let clients: Vec<_> = questions.chunks(each).map(client).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
     });
     answers.known.extend(known);
     answers
 }
 
-fn ask_in_turn(base: &str, questions: &[Question]) -> Answers {
-    let mut answers = Answers::default();
-    for question in questions {
-        answers.known.insert(question.clone(), one(base, question));
-    }
-    answers
+fn ask_in_turn(base: &str, questions: &[Question]) -> Vec<(Question, Result<Known, Refused>)> {
+    questions.iter().map(|question| (question.clone(), one(base, question))).collect()
 }
 
 fn one(base: &str, question: &Question) -> Result<Known, Refused> {

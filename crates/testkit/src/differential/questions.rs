@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use modkeep_module::pseudo;
+
 use super::{Question, Scale, Site};
 use crate::git::git_command;
 
@@ -69,11 +71,15 @@ impl Questions {
         of_path.filter(whole).filter(|question| self.depends_on_caches(question)).cloned().collect()
     }
 
-    /// Whether the go command names a ref here only if it has the commit not yet: it is asked for by its id or as `HEAD`, and
-    /// a ref names it (V-90 steps 1, 5 and 6).
+    /// Whether the go command names a ref here only if it has the commit not yet: it is asked for by its id, in a
+    /// pseudo-version or as `HEAD`, and a ref names it (V-90 steps 1, 5 and 6).
     pub fn depends_on_caches(&self, question: &Question) -> bool {
         let query = question.query.as_str();
-        query == "HEAD" || self.tips.iter().any(|tip| query.len() >= 7 && tip.starts_with(query))
+        let id = match pseudo::is_pseudo(query) {
+            true => query.split('+').next().and_then(|bare| bare.rsplit('-').next()).unwrap_or(query),
+            false => query,
+        };
+        query == "HEAD" || self.tips.iter().any(|tip| id.len() >= 7 && tip.starts_with(id))
     }
 
     fn walk(&mut self, site: &Site, path: &str, refs: &Refs) {

@@ -68,23 +68,16 @@ fn published_versions(published: &BTreeMap<String, String>, paths: &BTreeSet<Str
     versions.map(|(path, version)| Question::new(path, version)).collect()
 }
 
-/// Two processes at a time: the go command is one process with little to do in parallel.
+/// All that the go command says.
 fn ask_go(all: &[Questions], oracle: &Oracle<'_>) -> Answers {
     let apart: Vec<BTreeSet<Question>> = all.iter().map(Questions::apart).collect();
     let is_shared = |question: &&Question| !apart.iter().any(|of_one| of_one.contains(*question));
     let together = |group: fn(&Questions) -> &BTreeSet<Question>| {
         oracle.download(all.iter().flat_map(group).filter(is_shared))
     };
-    let by_itself = oracle.download_apart(&apart);
-    let mut go = std::thread::scope(|scope| {
-        let versions = scope.spawn(|| together(|of_one| &of_one.versions));
-        let commits = joined(together(|of_one| &of_one.commits), together(|of_one| &of_one.short_commits));
-        let names = joined(by_itself, together(|of_one| &of_one.names));
-        joined(joined(commits, names), versions.join().expect("the go command answers"))
-    });
-    let by_chance =
-        all.iter().flat_map(|of_one| of_one.all().filter(|question| of_one.depends_on_caches(question)));
-    go.refs_by_chance = by_chance.filter(is_shared).cloned().collect();
+    let commits = joined(together(|of_one| &of_one.commits), together(|of_one| &of_one.short_commits));
+    let names = joined(together(|of_one| &of_one.versions), together(|of_one| &of_one.names));
+    let go = joined(oracle.download_apart(&apart), joined(commits, names));
     let found = |path: &String| {
         let mut known = go.known.iter().filter(|(question, _)| question.path == *path);
         known.find_map(|(_, known)| Some(known.as_ref().ok()?.version.clone()))
@@ -92,12 +85,13 @@ fn ask_go(all: &[Questions], oracle: &Oracle<'_>) -> Answers {
     let paths = all.iter().flat_map(|of_one| &of_one.paths);
     let paths = paths.map(|path| (path.clone(), found(path))).collect();
     let pseudo: Vec<_> = all.iter().map(|of_one| pseudo_versions(of_one, &go)).collect();
-    let more = std::thread::scope(|scope| {
-        let lists = scope.spawn(|| oracle.lists(&paths));
-        let pseudo = oracle.download(pseudo.iter().flatten());
-        joined(pseudo, lists.join().expect("the go command answers"))
-    });
-    joined(go, more)
+    let more = joined(oracle.download(pseudo.iter().flatten()), oracle.lists(&paths));
+    let mut go = joined(go, more);
+    for (of_one, pseudo) in all.iter().zip(&pseudo) {
+        let by_chance = of_one.all().chain(pseudo).filter(|question| of_one.depends_on_caches(question));
+        go.refs_by_chance.extend(by_chance.filter(is_shared).cloned());
+    }
+    go
 }
 
 fn joined(mut one: Answers, other: Answers) -> Answers {
