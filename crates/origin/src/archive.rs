@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::read::DeflateEncoder;
 use modkeep_module::zip::rules::{Candidate, Kind, Limits, Refusal, VendorRules, decide};
 use modkeep_module::zip::{WriteError, Writer};
-use modkeep_module::{ModuleVersion, zip};
+use modkeep_module::{ModuleVersion, unicode, zip};
 use modkeep_store::{FetchedZip, Scratch, ZipSink};
 
 use crate::error::Error;
@@ -217,12 +217,26 @@ fn find(entries: &[Entry], path: &[u8]) -> Option<usize> {
 }
 
 /// A flaw of a file, in the words of the go command.
-fn line(path: &[u8], why: &Refusal) -> String {
-    let path: String = String::from_utf8_lossy(path)
+fn line(bytes: &[u8], why: &Refusal) -> String {
+    let path: String = String::from_utf8_lossy(bytes)
         .chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect();
-    format!("{path}: {why}")
+    match why {
+        Refusal::NotUtf8 => format!("{path}: malformed file path {}: invalid UTF-8", quoted(bytes)),
+        why => format!("{path}: {why}"),
+    }
+}
+
+/// Bytes as the go command quotes them: what is no text byte by byte.
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        let valid = unicode::quoted(chunk.valid()).to_string();
+        text.push_str(valid.get(1..valid.len() - 1).unwrap_or_default());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    format!("\"{text}\"")
 }
 
 /// All flaws, one a line, as far as there is room.

@@ -298,3 +298,14 @@ fn files_that_are_left_out_count_for_the_size_of_the_download() {
     assert_eq!(pack("sub/noise", noise(4090)).0, refused("downloaded zip file"));
     assert_eq!(pack("noise", noise(4200)).0, refused("module zip file"));
 }
+
+/// Z-16: names are bytes, and told as the go command tells them.
+#[test]
+fn a_name_that_is_no_text_is_quoted_byte_by_byte() {
+    for (name, told) in [
+        (&b"bad\xff.go"[..], "bad\u{fffd}.go: malformed file path \"bad\\xff.go\": invalid UTF-8"),
+        (b"\xe2\x82\"x", "\u{fffd}\"x: malformed file path \"\\xe2\\x82\\\"x\": invalid UTF-8"),
+    ] {
+        assert_eq!(super::line(name, &Refusal::NotUtf8), told);
+    }
+}
