@@ -18,22 +18,24 @@ const CLIENTS: usize = 4;
 /// When it does not answer at all.
 pub fn ask(base: &str, questions: &[Question], paths: &[String]) -> Answers {
     let mut answers = Answers::default();
-    for path in paths {
-        answers.lists.insert(path.clone(), list(base, path));
-        answers.known.insert(Question::new(path, "latest"), latest(base, path));
+    for (path, list, latest) in at_once(paths, |path| (path.clone(), list(base, path), latest(base, path))) {
+        answers.known.insert(Question::new(&path, "latest"), latest);
+        answers.lists.insert(path, list);
     }
-    let each = questions.len().div_ceil(CLIENTS).max(1);
-    let known: Vec<_> = std::thread::scope(|scope| {
-        let client = |of_client| scope.spawn(move || ask_in_turn(base, of_client));
-        let clients: Vec<_> = questions.chunks(each).map(client).collect();
-        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
-    });
-    answers.known.extend(known);
+    answers.known.extend(at_once(questions, |question| (question.clone(), one(base, question))));
     answers
 }
 
-fn ask_in_turn(base: &str, questions: &[Question]) -> Vec<(Question, Result<Known, Refused>)> {
-    questions.iter().map(|question| (question.clone(), one(base, question))).collect()
+/// The answers to all, by some clients at a time.
+fn at_once<Q: Sync, A: Send>(questions: &[Q], ask: impl Fn(&Q) -> A + Sync) -> Vec<A> {
+    let each = questions.len().div_ceil(CLIENTS).max(1);
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let client = |of_client: &'_ [Q]| of_client.iter().map(ask).collect::<Vec<A>>();
+        let clients: Vec<_> =
+            questions.chunks(each).map(|of_client| scope.spawn(move || client(of_client))).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
+    })
 }
 
 fn one(base: &str, question: &Question) -> Result<Known, Refused> {

@@ -22,7 +22,7 @@ pub struct Questions {
     pub commits: BTreeSet<Question>,
     /// Commit ids of twelve digits.
     pub short_commits: BTreeSet<Question>,
-    /// Whole ids of the commits that refs name.
+    /// Whole ids of the commits that refs name, and names of refs that look like ids.
     tips: BTreeSet<String>,
 }
 
@@ -157,7 +157,9 @@ impl Refs {
         let mut branches = names("refs/heads/");
         branches.truncate(scale.branches);
         let tips = git(repository, &["for-each-ref", "--format=%(objectname) %(*objectname)"]);
-        let tips = tips.split_whitespace().map(str::to_owned).collect();
+        let hex = |name: &str| name.len() >= 7 && name.chars().all(|c| c.is_ascii_hexdigit());
+        let named = names("refs/tags/").into_iter().chain(names("refs/heads/")).filter(|name| hex(name));
+        let tips = tips.split_whitespace().map(str::to_owned).chain(named).collect();
         Self { tags: names("refs/tags/"), branches, commits, tips }
     }
 
