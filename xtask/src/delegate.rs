@@ -69,6 +69,13 @@ pub(crate) fn bench_hot(arguments: &[String]) -> Result<(), Error> {
     run("bench hot", cargo)
 }
 
+/// `cargo xtask bench log`: appends to a log in a folder of its own.
+pub(crate) fn bench_log(arguments: &[String]) -> Result<(), Error> {
+    let mut cargo = cargo();
+    cargo.args(["run", "--release", "-p", "modkeep-log", "--example", "append", "--"]).args(arguments);
+    run("bench log", cargo)
+}
+
 fn cargo() -> Command {
     Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
 }

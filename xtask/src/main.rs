@@ -9,6 +9,7 @@
 //! | `differential REPO…` | do given repositories look to modkeep as they look to the go command? |
 //! | `bench cold` | what does a cold version cost its origin and us, beside the go command? |
 //! | `bench hot` | what does a cached answer cost, beside nginx with the same files? |
+//! | `bench log` | what does a record of our own log cost, alone and among many? |
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a chore prints is its result")]
 
@@ -88,6 +89,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Appends to our own log: one writer and 256 of them, each answered when a durable, signed head covers its record.
+    Log {
+        /// Passed on: --records N, --writers 1,256, --fill N (a log of N records first), --dir DIR.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -99,6 +106,7 @@ fn main() -> ExitCode {
         Chore::Differential { repositories, sums } => delegate::differential(&repositories, &sums),
         Chore::Bench(Bench::Cold { files }) => delegate::bench_cold(&files),
         Chore::Bench(Bench::Hot { arguments }) => delegate::bench_hot(&arguments),
+        Chore::Bench(Bench::Log { arguments }) => delegate::bench_log(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
