@@ -111,8 +111,8 @@ mod tests {
     fn a_database_is_a_name_a_key_or_a_url_with_a_key() {
         let both = format!("{KEY} https://mirror.example/sumdb/sum.golang.org");
         for (text, key, address) in [
-            ("sum.golang.org", None, "https://sum.golang.org/"),
-            (KEY, None, "https://sum.golang.org/"),
+            ("sum.golang.org", None, "https://sum.golang.org"),
+            (KEY, None, "https://sum.golang.org"),
             (&both, None, "https://mirror.example/sumdb/sum.golang.org"),
             ("http://localhost:8080/log", Some(KEY), "http://localhost:8080/log"),
             ("http://localhost:8080/log", Some("sum.golang.org"), "http://localhost:8080/log"),

@@ -453,3 +453,44 @@ fn a_list_that_fails_because_its_repository_is_gone_is_noted() {
         std::thread::sleep(std::time::Duration::from_millis(50)); // a background look has no event to wait for
     }
 }
+
+/// What a careless operator's environment may hold, and what of it a plain git would carry to a server.
+#[test]
+fn hostile_c30_settings_and_secrets_of_the_host_reach_no_child() {
+    let server = repositories();
+    server.change_kind(Kind::V1); // such servers are the git program's business
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at(".gitconfig"), "[http]\n\textraHeader = X-Canary: file\n").unwrap();
+    std::fs::write(at(".netrc"), "default login canary password canary\n").unwrap();
+    let environment = [
+        ("HOME", home.path().to_str().unwrap().to_owned()),
+        ("GIT_CONFIG_GLOBAL", at(".gitconfig")),
+        ("GIT_CONFIG_COUNT", "1".to_owned()),
+        ("GIT_CONFIG_KEY_0", "http.extraHeader".to_owned()),
+        ("GIT_CONFIG_VALUE_0", "X-Canary: variable".to_owned()),
+        ("GIT_TRACE", at("trace")),
+        ("GIT_SSH_COMMAND", format!("touch {}", at("ssh"))),
+        ("SSH_AUTH_SOCK", at("agent")),
+        ("HGRCPATH", at("hgrc")),
+    ];
+    let carried = || server.asked().iter().any(|asked| asked.header("X-Canary").is_some());
+
+    let mut git = std::process::Command::new("git");
+    git.args(["ls-remote", "-q", &format!("{}/github.com/bob/net", server.url())]);
+    assert!(git.envs(environment.clone()).output().unwrap().status.success());
+    assert!(carried() && std::path::Path::new(&at("trace")).exists(), "a plain git carries the canaries");
+    std::fs::remove_file(at("trace")).unwrap();
+    server.forget();
+
+    let setup = environment.iter().fold(direct(&server), |setup, (name, value)| setup.with(name, value));
+    let modkeep = setup.serve();
+    for end in ["info", "mod", "zip"] {
+        assert_eq!(modkeep.get(&format!("/github.com/bob/net/@v/v1.0.0.{end}")).status, 200);
+    }
+    assert!(!server.asked().is_empty() && !carried(), "{:?}", server.asked());
+    assert!(server.asked().iter().all(|asked| asked.header("Authorization").is_none()));
+    let left: Vec<_> =
+        std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "nothing was written beside .gitconfig and .netrc: {left:?}");
+}

@@ -159,7 +159,6 @@ impl Reached {
 
 #[cfg(test)]
 mod tests {
-    use modkeep_module::time::Timestamp;
 
     use super::*;
 
@@ -173,8 +172,7 @@ mod tests {
         let mut commits = Commits::default();
         for (number, parents) in lines {
             let parents = parents.iter().map(|&parent| id(parent)).collect();
-            let time = Timestamp { secs: 0, nanos: 0 };
-            commits.add(id(*number), &CommitObject { tree: id(0), parents, time });
+            commits.add(id(*number), &CommitObject { tree: id(0), parents, time: None });
         }
         commits
     }
@@ -226,8 +224,7 @@ mod tests {
         let mut row = Commits::default();
         for number in 0..1_000_000_u32 {
             let parents = number.checked_sub(1).map(id).into_iter().collect();
-            let time = Timestamp { secs: 0, nanos: 0 };
-            row.add(id(number), &CommitObject { tree: id(0), parents, time });
+            row.add(id(number), &CommitObject { tree: id(0), parents, time: None });
         }
         let history = History::default().with(row, &[id(999_999)]).unwrap();
         let reached = history.reach(&[id(999_999)]).unwrap();

@@ -74,8 +74,8 @@ pub(crate) fn kind_name(kind: ObjectKind) -> &'static str {
 pub(crate) struct CommitObject {
     pub(crate) tree: ObjectId,
     pub(crate) parents: Vec<ObjectId>,
-    /// When it was committed, seconds since 1970 UTC.
-    pub(crate) time: Timestamp,
+    /// When it was committed, seconds since 1970 UTC; nothing where git shows no time that the go command can read (B26).
+    pub(crate) time: Option<Timestamp>,
 }
 
 /// A commit may have this many parents; the largest known in the wild has 66.
@@ -95,16 +95,19 @@ impl CommitObject {
                 break;
             }
         }
-        Some(Self { tree, parents, time: Timestamp { secs: time?, nanos: 0 } })
+        Some(Self { tree, parents, time: time?.map(|secs| Timestamp { secs, nanos: 0 }) })
     }
 }
 
-/// The seconds of `Name <mail> 1700000000 +0100`. What git cannot read either, it takes for 1970 (B26).
-fn committer_time(line: &[u8]) -> i64 {
-    let Some(close) = line.iter().rposition(|&byte| byte == b'>') else { return 0 };
+/// The seconds of `Name <mail> 1700000000 +0100`, as git shows them for `%ct`: digits behind the last `>`, a zone behind them.
+/// Nothing where git shows nothing, or more than 63 bits hold.
+fn committer_time(line: &[u8]) -> Option<i64> {
+    let open = line.iter().position(|&byte| byte == b'<')?;
+    let close = line.iter().rposition(|&byte| byte == b'>').filter(|&close| close > open)?;
     let text = line[close + 1..].trim_ascii_start();
-    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
-    std::str::from_utf8(&text[..end]).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    let (digits, rest) = text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    let has_zone = matches!(rest.trim_ascii_start(), [b'+' | b'-', digit, ..] if digit.is_ascii_digit());
+    std::str::from_utf8(digits).ok().filter(|_| has_zone)?.parse().ok()
 }
 
 fn id_line(line: &[u8], word: &[u8]) -> Option<ObjectId> {
@@ -197,14 +200,24 @@ mod tests {
         );
         let commit = CommitObject::parse(text.as_bytes()).unwrap();
         assert_eq!(commit.parents, [ObjectId::from_hex(parent).unwrap()]);
-        assert_eq!((commit.tree.to_string().as_str(), commit.time.secs), (tree, 1_700_000_000));
+        assert_eq!((commit.tree.to_string().as_str(), commit.time.unwrap().secs), (tree, 1_700_000_000));
         assert_eq!(CommitObject::parse(b"tree 12\n\n"), None);
         assert_eq!(CommitObject::parse(format!("tree {tree}\n\n").as_bytes()), None);
         for (line, secs) in [
-            (&b"C <c> -5 +0000"[..], -5),
-            (b"C <c> 99999999999999999999 +0", 0),
-            (b"C c 1", 0),
-            (b"C <c>", 0),
+            (&b"C <c> 0 +0000"[..], Some(0)),
+            (b"C <c> > x <y>\t 1700000000 -0800", Some(1_700_000_000)),
+            (b"C <c>1700000000 +9999", Some(1_700_000_000)),
+            (b"C <c> 9223372036854775807 +0", Some(i64::MAX)),
+            (b"C <c> -5 +0000", None),
+            (b"C <c> +5 +0000", None),
+            (b"C <c> 99999999999999999999 +0", None),
+            (b"C <c> 18446744073709551614 +0000", None),
+            (b"C <c> 1700000000abc +0000", None),
+            (b"C <c> 1700000000.5 +0000", None),
+            (b"C <c> 1700000000", None),
+            (b"C <c> 1700000000 0000", None),
+            (b"C c 1 +0000", None),
+            (b"C <c>", None),
         ] {
             assert_eq!(committer_time(line), secs);
         }

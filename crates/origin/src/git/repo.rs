@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::git::cache::OBJECT_BYTES_MAX;
 use crate::git::filters::Filters;
 use crate::git::gather::{Desk, Need};
+use crate::git::object::CommitObject;
 use crate::git::objects::{Found, Lack, NotACommit, Objects};
 use crate::git::refs::Snapshots;
 use crate::git::tree::{GitTree, ObjectId, TreeError};
@@ -168,7 +169,10 @@ impl GitRepository {
         if let Ok(None) = self.stored_commit(object).await {
             self.desk.meet(&[Need::Commit(object)]).await?;
         }
-        let time = self.stored_commit(object).await.map_err(|_| unknown())?.ok_or_else(unknown)?;
+        let commit = self.stored_commit(object).await.map_err(|_| unknown())?.ok_or_else(unknown)?;
+        let time = commit
+            .time
+            .ok_or_else(|| Error::NoVersion { reason: format!("invalid time from git log: \"{id}\"") })?;
         let tags: Vec<Arc<str>> = refs
             .tags
             .iter()
@@ -180,14 +184,11 @@ impl GitRepository {
         Ok(Commit { id: id.clone(), short: id[..12].into(), time, resolved, tags, reference })
     }
 
-    /// The committer time of a commit that is here.
-    async fn stored_commit(
-        &self,
-        id: ObjectId,
-    ) -> Result<Option<modkeep_module::time::Timestamp>, NotACommit> {
+    /// A commit that is here.
+    async fn stored_commit(&self, id: ObjectId) -> Result<Option<CommitObject>, NotACommit> {
         let objects = self.desk.objects(self.desk.at_hand_with(&id));
         let read = self.desk.blocking(move || Ok(objects.commit(&id))).await;
-        read.unwrap_or(Ok(None)).map(|commit| commit.map(|commit| commit.time))
+        read.unwrap_or(Ok(None))
     }
 
     /// What a path leads to, after as many requests as it takes: none when it was seen before.

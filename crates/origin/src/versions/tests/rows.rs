@@ -169,6 +169,7 @@ fn hostile_b26_dates_that_no_info_can_state() {
         let asked = ask("github.com/ann/m", &mut m);
         let check = |query: &str, is_right: &dyn Fn(&Version) -> bool| match asked.stat(query) {
             Ok(located) => {
+                assert_eq!(date, "253402300800", "the go command cannot read {date:?}");
                 assert!(located.info.time().is_none_or(Timestamp::is_expressible), "{date}");
                 assert!(is_right(located.info.version()), "{date}: {}", located.info.version());
             }
