@@ -133,7 +133,7 @@ impl<'a> Module<'a> {
     /// The version is true, and has metadata that a module's version cannot have.
     fn unnamable(&self, version: &str) -> Error {
         let reason = format!("non-canonical module version {}", unicode::quoted(version));
-        let sentence = format!("{}@{version}: invalid version: {reason}", self.path);
+        let sentence = format!("{}@{version}: {reason}", self.path);
         Error::NotAVersion { sentence, verdict: Verdict::Unnamable }
     }
 

@@ -86,7 +86,8 @@ impl<'a> Question<'a> {
         if self.module.place.vcs != Vcs::Svn {
             origin.hash = commit.id.to_string();
         }
-        origin.reference = stated_reference(commit, rev).unwrap_or_default().to_owned();
+        origin.reference =
+            stated_reference(self.module.place.vcs, commit, rev).unwrap_or_default().to_owned();
         if version.is_pseudo() && !(named && rev.starts_with("v0.0.0-")) {
             self.add_sums(&mut origin, self.module.geometry.pseudo_tag_prefix()).await?;
         }
@@ -116,9 +117,11 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The ref that an Origin states: `HEAD` only where the tip of the default branch was the question, by an empty `rev` (V-99).
-fn stated_reference<'c>(commit: &'c Commit, rev: &str) -> Option<&'c str> {
-    commit.reference.as_deref().filter(|&reference| rev.is_empty() || reference != "HEAD")
+/// The ref that an Origin states: git's `HEAD` only where the tip of the default branch was the question, by an empty
+/// `rev` (V-99). To the other systems it is a name as any.
+fn stated_reference<'c>(vcs: Vcs, commit: &'c Commit, rev: &str) -> Option<&'c str> {
+    let is_stated = |reference: &&str| vcs != Vcs::Git || rev.is_empty() || *reference != "HEAD";
+    commit.reference.as_deref().filter(is_stated)
 }
 
 impl Module<'_> {
