@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modkeep_module::info::Origin as Recorded;
-use modkeep_module::{Info, ModulePath, ModuleVersion, pseudo};
+use modkeep_module::{Info, ModulePath, ModuleVersion, VersionOrQuery, pseudo};
 use modkeep_store::{FileKind, OriginCheck, OriginState, Repository as Where, Store};
 
 use crate::error::Error;
@@ -89,7 +89,7 @@ impl Watch {
             let recorded = self.recorded(&version).await;
             let found = match (&said, pseudo::parse(&record.version)) {
                 (Said::Refs { opened, .. }, Ok(pseudo)) => {
-                    self.commit_state(commits, opened, &pseudo.rev, recorded.as_ref()).await
+                    self.commit_state(commits, opened, &version, &pseudo.rev, recorded.as_ref()).await
                 }
                 _ => tag_state(&said, &version, recorded.as_ref()),
             };
@@ -102,12 +102,13 @@ impl Watch {
         Ok(checks)
     }
 
-    /// Whether the commit of a pseudo-version is still part of its repository; `None` where that was not asked, or cannot
-    /// be told now.
+    /// Whether the commit of a pseudo-version is still part of its repository, and whether the version can still be made of
+    /// it: the tag that it counts from may be gone (V-61). `None` where that was not asked, or cannot be told now.
     async fn commit_state(
         &self,
         commits: Commits,
         opened: &Arc<Opened>,
+        version: &ModuleVersion,
         short: &str,
         recorded: Option<&Recorded>,
     ) -> Option<(OriginState, String)> {
@@ -116,11 +117,19 @@ impl Watch {
         }
         let name = recorded.map(|recorded| recorded.hash.as_str()).filter(|hash| !hash.is_empty());
         let name = name.unwrap_or(short);
-        match self.origin.heard(opened, opened.repository().resolve(name).await) {
-            Ok(_) => Some((OriginState::Stands, String::new())),
+        let found = match self.origin.heard(opened, opened.repository().resolve(name).await) {
+            Ok(_) => {
+                let asked = VersionOrQuery::Version(version.version().clone());
+                self.origin.info(version.path(), &asked).await.map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(()) => Some((OriginState::Stands, String::new())),
             Err(Error::NoVersion { .. }) => {
                 Some((OriginState::TagGone, format!("commit {name} is in no branch and below no tag")))
             }
+            Err(Error::NotAVersion { sentence, .. }) => Some((OriginState::TagGone, sentence)),
             Err(error) => {
                 tracing::debug!(event = "watch", commit = name, %error, "nobody can tell whether it stands");
                 None

@@ -432,6 +432,28 @@ fn a_commit_that_no_branch_holds_any_more_is_found_by_a_close_look() {
     assert!(said.contains(&told) && said.contains("is in no branch and below no tag"), "{said}");
 }
 
+/// A reviewer's find: the commit is there, and the tag that its pseudo-version counts from is not (V-61).
+#[test]
+fn a_pseudo_version_whose_base_is_gone_is_found_by_a_close_look() {
+    let server = GitServer::start(Kind::Full);
+    let mut repository = server.repository("github.com/eve/counts");
+    repository.put("go.mod", "module github.com/eve/counts\n").commit("first").tag("v1.1.0");
+    repository.put("eve.go", "package eve\n").commit("second").save();
+    let setup = direct(&server);
+    let modkeep = setup.serve();
+    let info = modkeep.get("/github.com/eve/counts/@v/main.info").text();
+    let version = info.split('"').find(|word| word.starts_with("v1.1.1-0.")).unwrap().to_owned();
+    assert_eq!(modkeep.get(&format!("/github.com/eve/counts/@v/{version}.zip")).status, 200);
+    modkeep.stop();
+    crate::ended(&setup.run(&["list", "--broken", "--recheck"]), 0);
+    assert!(crate::ended(&setup.run(&["list", "--broken"]), 0).contains("0 broken"));
+    repository.git(&["update-ref", "-d", "refs/tags/v1.1.0"]);
+    crate::ended(&setup.run(&["list", "--broken", "--recheck"]), 0);
+    let said = crate::ended(&setup.run(&["list", "--broken"]), 0);
+    let told = format!("github.com/eve/counts@{version} tag_gone since ");
+    assert!(said.contains(&told) && said.contains("preceding tag (v1.1.0) not found"), "{said}");
+}
+
 #[test]
 fn a_list_that_fails_because_its_repository_is_gone_is_noted() {
     let server = GitServer::start(Kind::Full);
@@ -474,7 +496,7 @@ fn hostile_c30_settings_and_secrets_of_the_host_reach_no_child() {
         ("SSH_AUTH_SOCK", at("agent")),
         ("HGRCPATH", at("hgrc")),
     ];
-    let carried = || server.asked().iter().any(|asked| asked.header("X-Canary").is_some());
+    let carried = || server.asked().iter().any(|asked| asked.header("x-canary").is_some());
 
     let mut git = std::process::Command::new("git");
     git.args(["ls-remote", "-q", &format!("{}/github.com/bob/net", server.url())]);
@@ -489,7 +511,7 @@ fn hostile_c30_settings_and_secrets_of_the_host_reach_no_child() {
         assert_eq!(modkeep.get(&format!("/github.com/bob/net/@v/v1.0.0.{end}")).status, 200);
     }
     assert!(!server.asked().is_empty() && !carried(), "{:?}", server.asked());
-    assert!(server.asked().iter().all(|asked| asked.header("Authorization").is_none()));
+    assert!(server.asked().iter().all(|asked| asked.header("authorization").is_none()));
     let left: Vec<_> =
         std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing was written beside .gitconfig and .netrc: {left:?}");

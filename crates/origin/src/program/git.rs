@@ -217,11 +217,13 @@ impl GitProgram {
         let output = self.must_local(&arguments).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let (id, seconds) = text
-            .trim()
             .split_once(' ')
             .filter(|(id, _)| is_id(id))
-            .and_then(|(id, seconds)| Some((id, seconds.parse().ok()?)))
-            .ok_or_else(|| self.shop.malformed("git: a commit without a time"))?;
+            .ok_or_else(|| self.shop.malformed("git: a commit without a name"))?;
+        let seconds = seconds
+            .trim()
+            .parse()
+            .map_err(|_| Error::NoVersion { reason: format!("invalid time from git log: {text:?}") })?;
         let tags = refs
             .tags
             .iter()
