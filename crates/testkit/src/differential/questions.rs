@@ -75,9 +75,10 @@ impl Questions {
     /// pseudo-version or as `HEAD`, and a ref names it (V-90 steps 1, 5 and 6).
     pub fn depends_on_caches(&self, question: &Question) -> bool {
         let query = question.query.as_str();
-        let id = match pseudo::is_pseudo(query) {
-            true => query.split('+').next().and_then(|bare| bare.rsplit('-').next()).unwrap_or(query),
-            false => query,
+        let id = if pseudo::is_pseudo(query) {
+            query.split('+').next().and_then(|bare| bare.rsplit('-').next()).unwrap_or(query)
+        } else {
+            query
         };
         query == "HEAD" || self.tips.iter().any(|tip| id.len() >= 7 && tip.starts_with(id))
     }
