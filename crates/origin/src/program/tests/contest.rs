@@ -126,10 +126,8 @@ impl Contest {
     async fn zip(&self, of: &ModuleVersion, commit: &str, dir: &str) -> Result<String, Error> {
         let none = || Error::NoVersion { reason: "no files".to_owned() };
         let tree = self.repository.tree(commit, dir).await?.ok_or_else(none)?;
-        let license = match wants_license(&*tree, dir) {
-            true => self.repository.file(commit, "LICENSE").await?,
-            false => None,
-        };
+        let license =
+            if wants_license(&*tree, dir) { self.repository.file(commit, "LICENSE").await? } else { None };
         Ok(pack(&*tree, license, of, self.store.scratch().unwrap())?.facts().h1.to_string())
     }
 }
