@@ -2,7 +2,7 @@
 //!
 //! Nothing of the developer's environment reaches it, and nothing that it downloads survives: a test that
 //! passes here passes on a fresh machine. `$GO` names the program (`scripts/test` sets it), else `go` from
-//! `PATH` is taken.
+//! `PATH` is taken. `$GO_OLDEST` names the oldest release that is still supported, where there is one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -72,6 +72,13 @@ impl Go {
         }
         let variables = vec![pair("GOPROXY", proxy), pair("GOSUMDB", sumdb)];
         Self { program: program(), home, variables }
+    }
+
+    /// The same, by another release of the go command.
+    #[must_use]
+    pub fn of(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
     }
 
     /// The same go command with one more variable, or another value for one.
@@ -192,12 +199,19 @@ impl Go {
 /// Compiled packages of the standard library are the same for every test; one cache saves a minute in each.
 /// It is keyed by content, so nothing of a module can pass from one test to another unseen. `scripts/test`
 /// names a folder that outlives the run.
-fn build_cache() -> PathBuf {
+pub(crate) fn build_cache() -> PathBuf {
     let named = std::env::var_os("MODKEEP_TEST_GOCACHE").map(PathBuf::from);
     named.unwrap_or_else(|| std::env::temp_dir().join("modkeep-test-gocache"))
 }
 
-fn program() -> PathBuf {
+/// The releases that the tests know of: `$GO`, and `$GO_OLDEST` where it is set.
+pub fn releases() -> Vec<PathBuf> {
+    let oldest = std::env::var_os("GO_OLDEST").filter(|go| !go.is_empty());
+    [program()].into_iter().chain(oldest.map(PathBuf::from)).collect()
+}
+
+/// `$GO`, else the `go` on the path.
+pub(crate) fn program() -> PathBuf {
     std::env::var_os("GO").filter(|go| !go.is_empty()).map_or_else(|| PathBuf::from("go"), PathBuf::from)
 }
 

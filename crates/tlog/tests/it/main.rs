@@ -17,6 +17,7 @@ mod policies;
 mod proofs;
 mod properties;
 mod public_log;
+mod reference;
 mod tails;
 mod vectors;
 mod witnesses;
