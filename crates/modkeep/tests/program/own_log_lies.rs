@@ -1,14 +1,17 @@
 //! Our own log lying on purpose, with its own key: the scenarios of `testdata/vectors/client.json`, and what the real go
 //! command says to each (checksum-database A8; part D, "Tests that must exist", 2).
 //!
+//! Each release of the go command that `scripts/test` found says so: the newest and the oldest that is supported.
+//!
 //! A server in front of ours answers with what a lying operator of the log could send: he has the key and the records.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modkeep_testkit::program::{Program, Setup};
-use modkeep_testkit::{Go, ModuleWorld, Upstream};
+use modkeep_testkit::{Go, ModuleWorld, Upstream, go};
 use modkeep_tlog::record::read_data_tile;
 use modkeep_tlog::{
     GoSumRecord, LookupAnswer, RecordId, RecordText, SignerKey, Tile, TreeBuilder, TreeHead, TreeSize,
@@ -83,6 +86,8 @@ struct Stage {
     key: SignerKey,
     tree: TreeBuilder,
     finch: RecordId,
+    /// The go command that is asked.
+    program: PathBuf,
 }
 
 /// The log takes the records that the public database has, and its data tiles give them back.
@@ -117,7 +122,20 @@ fn stage() -> Stage {
     let honest = tree.sign_head(size, &key).unwrap();
     assert_eq!(modkeep.get("/log/latest").text(), honest, "the tree is the server's");
     let finch = tree.find(MODULE, VERSION).unwrap();
-    Stage { _upstream: upstream, _setup: setup, modkeep, key, tree, finch }
+    let program = PathBuf::new();
+    Stage { _upstream: upstream, _setup: setup, modkeep, key, tree, finch, program }
+}
+
+/// Plays before every release.
+fn every_go(play: impl Fn(&Stage, &Liar)) {
+    let mut stage = stage();
+    let liar = Liar::start(stage.honest());
+    for program in go::releases() {
+        println!("before {}", program.display());
+        stage.program = program;
+        liar.say(stage.honest());
+        play(&stage, &liar);
+    }
 }
 
 /// A record text that nobody has, of this name.
@@ -175,7 +193,7 @@ impl Stage {
 
     /// A go command that never saw this log.
     fn go(&self, liar: &Liar) -> Go {
-        Go::new(self.modkeep.url(), &liar.gosumdb(&self.key)).with("GONOSUMDB", "")
+        Go::new(self.modkeep.url(), &liar.gosumdb(&self.key)).with("GONOSUMDB", "").of(&self.program)
     }
 
     /// A go command that has seen an honest head of this size, and has the tiles for it.
@@ -192,26 +210,28 @@ const MISSING: &str = "checksum missing from sumdb response";
 
 #[test]
 fn go_believes_an_honest_log_in_all_its_ways() {
-    let stage = stage();
-    let liar = Liar::start(stage.honest());
+    every_go(believes);
+}
+
+fn believes(stage: &Stage, liar: &Liar) {
     let download = |go: &Go, what: &str| go.run(&["mod", "download", FINCH]).expect_ok().command + what;
 
-    download(&stage.go(&liar), "first contact, both lines of the record");
+    download(&stage.go(liar), "first contact, both lines of the record");
 
     // Growth: the client knows a smaller tree.
     let small = TreeSize::new(stage.finch.get() + 1).unwrap();
-    let go = stage.go_that_knows(&liar, small);
+    let go = stage.go_that_knows(liar, small);
     liar.say(stage.honest());
     download(&go, "growth");
 
     // An older head than the known one.
-    let go = stage.go_that_knows(&liar, stage.size());
+    let go = stage.go_that_knows(liar, stage.size());
     let older = stage.honest_at(small)(LOOKUP).unwrap();
     liar.say(stage.with_lookup(older));
     download(&go, "an older head");
 
     // The partial tile is gone, the full one is there.
-    let tree = grown(&stage, 600);
+    let tree = grown(stage, 600);
     let (key, size) = (stage.key.clone(), stage.size());
     liar.say(Arc::new(move |path| {
         if path.contains("tile/8/0/001.p/") {
@@ -220,11 +240,11 @@ fn go_believes_an_honest_log_in_all_its_ways() {
         let at = if path.starts_with("tile/8/0/") { tree.size() } else { size };
         tree.serve(path, at, &key)
     }));
-    download(&stage.go(&liar), "a full tile for a partial one");
+    download(&stage.go(liar), "a full tile for a partial one");
 
     // No head at all: no news, to who knows one.
     let text = stage.tree.text(stage.finch).unwrap();
-    let go = stage.go_that_knows(&liar, stage.size());
+    let go = stage.go_that_knows(liar, stage.size());
     liar.say(stage.with_lookup(lookup_with(stage.finch, text, "")));
     download(&go, "no head");
 }
@@ -240,7 +260,10 @@ fn grown(stage: &Stage, size: u64) -> TreeBuilder {
 
 #[test]
 fn go_refuses_every_lie_that_the_vectors_know() {
-    let stage = stage();
+    every_go(refuses);
+}
+
+fn refuses(stage: &Stage, liar: &Liar) {
     let (size, finch) = (stage.size(), stage.finch);
     let text = stage.tree.text(finch).unwrap().clone();
     let other = invented(MODULE, VERSION, 7);
@@ -272,7 +295,6 @@ fn go_refuses_every_lie_that_the_vectors_know() {
             }
         })
     };
-    let liar = Liar::start(stage.honest());
     for (name, lie, said) in [
         ("a forged leaf in a tile", forged_leaf, "downloaded inconsistent tile"),
         (
@@ -332,7 +354,7 @@ fn go_refuses_every_lie_that_the_vectors_know() {
         ),
     ] {
         liar.say(lie);
-        let run = stage.go(&liar).run(&["mod", "download", FINCH]);
+        let run = stage.go(liar).run(&["mod", "download", FINCH]);
         assert!(
             !run.ok && format!("{}{}", run.stdout, run.stderr).contains(said),
             "{name}: {}\n{}",
@@ -344,7 +366,10 @@ fn go_refuses_every_lie_that_the_vectors_know() {
 
 #[test]
 fn go_sees_every_fork() {
-    let stage = stage();
+    every_go(sees);
+}
+
+fn sees(stage: &Stage, liar: &Liar) {
     let fork = {
         let mut fork =
             stage.rewritten(RecordId::new(7).unwrap(), &invented("filler.example/sand", "v1.0.7", 3));
@@ -355,9 +380,8 @@ fn go_sees_every_fork() {
     };
     let (known, larger) = (stage.size(), fork.size());
     let smaller = TreeSize::new(SIZE).unwrap();
-    let liar = Liar::start(stage.honest());
     for (name, size) in [("larger", larger), ("of the same size", known), ("smaller", smaller)] {
-        let go = stage.go_that_knows(&liar, known);
+        let go = stage.go_that_knows(liar, known);
         let (fork, key) = (fork.clone(), stage.key.clone());
         liar.say(Arc::new(move |path: &str| fork.serve(path, size, &key)));
         let run = go.run(&["mod", "download", FINCH]);
