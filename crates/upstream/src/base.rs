@@ -1,14 +1,12 @@
 //! A place with the protocol's layout: a server, or a folder. Mirrors and databases are both asked here.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName};
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, PRAGMA};
-use modkeep_egress::{Credentials, Egress, Encoding, Limits, Request, Response};
-use modkeep_module::goproxy::percent_decode_once;
+use modkeep_egress::{Egress, Encoding, Limits, Place, Request, Response};
 use modkeep_store::Scratch;
 use url::Url;
 
@@ -61,8 +59,7 @@ pub(crate) enum Base {
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     egress: Egress,
-    url: Url,
-    credentials: Option<Credentials>,
+    place: Place,
     patience: Patience,
 }
 
@@ -112,7 +109,7 @@ impl Base {
     /// Its name for people: no login, no query.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Server(server) => redacted(&server.url),
+            Self::Server(server) => server.name(),
             Self::Folder(folder) => format!("file://{}", folder.display()),
         }
     }
@@ -120,7 +117,9 @@ impl Base {
     /// The same place, one or more elements further down.
     pub(crate) fn below(&self, path: &str) -> Self {
         match self {
-            Self::Server(server) => Self::Server(Server { url: join(&server.url, path), ..server.clone() }),
+            Self::Server(server) => {
+                Self::Server(Server { place: server.place.below(path), ..server.clone() })
+            }
             Self::Folder(folder) => Self::Folder(folder.join(path)),
         }
     }
@@ -163,15 +162,11 @@ impl Base {
 
 impl Server {
     fn new(url: &Url, egress: &Egress) -> Self {
-        let mut bare = url.clone();
-        // These fail only for URLs that have no host.
-        let _ = bare.set_username("");
-        let _ = bare.set_password(None);
-        Self { egress: egress.clone(), url: bare, credentials: login(url), patience: Patience::default() }
+        Self { egress: egress.clone(), place: Place::new(url.clone()), patience: Patience::default() }
     }
 
     fn name(&self) -> String {
-        redacted(&self.url)
+        redacted(self.place.url())
     }
 
     async fn get(&self, ask: Ask<'_>) -> Result<Reply, Error> {
@@ -220,13 +215,8 @@ impl Server {
             silence: self.patience.silence,
             redirects_max: 10,
         };
-        let request = Request {
-            headers: headers(ask),
-            credentials: self.credentials.clone(),
-            limits,
-            encoding,
-            ..Request::named(join(&self.url, ask.path))
-        };
+        let request =
+            Request { headers: headers(ask), limits, encoding, ..self.place.below(ask.path).request() };
         self.egress.get(request).await.map_err(|error| self.egress_error(&error))
     }
 
@@ -284,58 +274,4 @@ fn headers(ask: &Ask<'_>) -> Vec<(HeaderName, HeaderValue)> {
 
 fn validator_of(response: &Response) -> Option<String> {
     response.header(&ETAG).filter(|tag| tag.len() <= VALIDATOR_MAX).map(str::to_owned)
-}
-
-/// The base's path and query stay (P-15); the elements are appended one by one, so that nothing in them
-/// can climb or begin a query.
-fn join(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    // Every http URL has a path; the branch is for the type.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path.split('/'));
-    }
-    url
-}
-
-fn login(url: &Url) -> Option<Credentials> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    Some(Credentials::Basic {
-        user: percent_decoded(url.username()),
-        password: percent_decoded(url.password().unwrap_or_default()),
-    })
-}
-
-fn percent_decoded(text: &str) -> String {
-    percent_decode_once(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_appended_and_queries_stay() {
-        for (base, path, joined) in [
-            ("https://a.example", "rsc.io/quote/@v/list", "https://a.example/rsc.io/quote/@v/list"),
-            ("https://a.example/go/", "m/@latest", "https://a.example/go/m/@latest"),
-            ("https://a.example/go?t=1", "m/@v/v1.0.0.zip", "https://a.example/go/m/@v/v1.0.0.zip?t=1"),
-            ("https://a.example", "m/@v/a%2f?b#c.info", "https://a.example/m/@v/a%252f%3Fb%23c.info"),
-            (
-                "https://a.example",
-                "github.com/!azure/x/@v/list",
-                "https://a.example/github.com/!azure/x/@v/list",
-            ),
-        ] {
-            assert_eq!(join(&Url::parse(base).unwrap(), path).as_str(), joined);
-        }
-    }
-
-    #[test]
-    fn a_login_leaves_the_url() {
-        let url = Url::parse("https://me:p%40ss@a.example/x").unwrap();
-        assert_eq!(login(&url), Some(Credentials::Basic { user: "me".into(), password: "p@ss".into() }));
-        assert_eq!(login(&Url::parse("https://a.example").unwrap()), None);
-    }
 }

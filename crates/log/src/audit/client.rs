@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use modkeep_tlog::client::{ClientError, Lookup, Outcome, Step};
 use modkeep_tlog::{SignedHead, Tile, VerifierKey};
 
-use crate::audit::evidence::{Evidence, EvidenceError, Found};
+use crate::audit::Error;
+use crate::audit::evidence::{Evidence, Found};
 use crate::audit::finding::Finding;
 use crate::audit::source::{Away, Directory, NOTE_MAX, Source, TILE_MAX, Unsettled, settle};
 use crate::audit::state::StateError;
@@ -35,15 +36,9 @@ pub enum ProveError {
     /// The database has no such record.
     #[error("not in the database")]
     NotFound,
-    /// The database does not answer.
+    /// The question could not be put: the database does not answer, or the memory or the evidence cannot be written.
     #[error(transparent)]
-    Away(#[from] Away),
-    /// The memory cannot be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Evidence of a fork cannot be written.
-    #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Trouble(#[from] Error),
     /// Two signed heads contradict each other, or a head is not signed: the finding has the evidence.
     #[error("{0}")]
     Misbehaviour(Finding),
@@ -89,20 +84,22 @@ impl<'a> Client<'a> {
         for _ in 0..STEPS_MAX {
             match machine.step() {
                 Step::NeedLookup { path, bypass_cache } => {
-                    let bytes = self.get(&path, NOTE_MAX, bypass_cache)?.ok_or(ProveError::NotFound)?;
+                    let bytes = self.get(&path, NOTE_MAX, bypass_cache).map_err(Error::Away)?;
+                    let bytes = bytes.ok_or(ProveError::NotFound)?;
                     machine.supply_lookup(&bytes);
                 }
                 Step::NeedTiles { tiles, bypass_cache } => {
                     for tile in tiles {
-                        machine.supply_tile(&tile, self.tile(&tile, bypass_cache)?.as_deref());
+                        let bytes = self.tile(&tile, bypass_cache).map_err(Error::Away)?;
+                        machine.supply_tile(&tile, bytes.as_deref());
                     }
                 }
                 Step::Done(outcome) => {
                     self.advance(&outcome.head)?;
-                    self.keep(module, version, &outcome)?;
+                    self.keep(module, version, &outcome).map_err(Error::State)?;
                     return Ok(outcome);
                 }
-                Step::Failed(error) => return Err(self.refused(error)?),
+                Step::Failed(error) => return Err(self.refused(error)),
             }
         }
         Err(ProveError::Refused(ClientError::Ended))
@@ -134,11 +131,11 @@ impl<'a> Client<'a> {
         // contradict each other.
         let newest = match settle(self.source, self.key, ours.clone(), head.note()) {
             Ok(newest) => newest,
-            Err(Unsettled::Away(away)) => return Err(away.into()),
-            Err(Unsettled::Refused(error)) => return Err(self.refused(*error)?),
+            Err(Unsettled::Away(away)) => return Err(Error::Away(away).into()),
+            Err(Unsettled::Refused(error)) => return Err(self.refused(*error)),
         };
         if ours.as_ref().is_none_or(|ours| ours.size() < newest.size()) {
-            self.write("latest", newest.note())?;
+            self.write("latest", newest.note()).map_err(Error::State)?;
             *ours = Some(newest);
         }
         Ok(())
@@ -160,13 +157,13 @@ impl<'a> Client<'a> {
         replace(&place, bytes).map_err(|source| failed(&place, source))
     }
 
-    fn refused(&self, error: ClientError) -> Result<ProveError, EvidenceError> {
+    fn refused(&self, error: ClientError) -> ProveError {
         match error {
             ClientError::Fork(_) | ClientError::BadHead(_) => {
-                let found = Found::refusal(error, &[]);
-                Ok(ProveError::Misbehaviour(self.evidence.write(found)?))
+                let written = self.evidence.write(Found::refusal(error, &[]));
+                written.map_or_else(|error| Error::Evidence(error).into(), ProveError::Misbehaviour)
             }
-            error => Ok(ProveError::Refused(error)),
+            error => ProveError::Refused(error),
         }
     }
 }

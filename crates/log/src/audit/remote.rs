@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA};
-use modkeep_egress::{Credentials, Egress, Encoding, Limits, Request, Response};
+use modkeep_egress::{Egress, Encoding, Limits, Place, Request, Response};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -20,19 +20,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Remote {
     egress: Egress,
-    base: Url,
-    credentials: Option<Credentials>,
+    base: Place,
     runtime: Handle,
 }
 
 impl Remote {
     /// The log whose `latest` is `base/latest`. Must not be used from the runtime's own threads.
-    pub fn new(egress: Egress, mut base: Url, runtime: Handle) -> Self {
-        let credentials = login(&base);
-        // These fail only for URLs that have no host.
-        let _ = base.set_username("");
-        let _ = base.set_password(None);
-        Self { egress, base, credentials, runtime }
+    pub fn new(egress: Egress, base: Url, runtime: Handle) -> Self {
+        Self { egress, base: Place::new(base), runtime }
     }
 
     async fn ask(&self, path: &str, bytes_max: u64, fresh: bool) -> Result<Option<Vec<u8>>, Trouble> {
@@ -46,10 +41,9 @@ impl Remote {
         }
         let request = Request {
             headers,
-            credentials: self.credentials.clone(),
             limits: Limits { bytes_max, ..Limits::default() },
             encoding: Encoding::Gzip,
-            ..Request::named(join(&self.base, path))
+            ..self.base.below(path).request()
         };
         let response = self.egress.get(request).await.map_err(|error| Trouble::of(&error))?;
         match response.status {
@@ -68,7 +62,10 @@ impl Source for Remote {
             match self.runtime.block_on(self.ask(path, bytes_max, fresh)) {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) if trouble.is_final || attempt >= TRIES => {
-                    return Err(Away { place: join(&self.base, path).into(), reason: trouble.reason });
+                    return Err(Away {
+                        place: self.base.below(path).url().to_string(),
+                        reason: trouble.reason,
+                    });
                 }
                 Err(trouble) => {
                     std::thread::sleep(trouble.wait.unwrap_or(pause).min(PAUSE_MAX));
@@ -99,28 +96,4 @@ impl Trouble {
         let is_final = (400..500).contains(&status) && status != 429;
         Self { reason: format!("answered {status}"), wait: response.retry_after(), is_final }
     }
-}
-
-/// The base's path and query stay; the elements are appended one by one, so that nothing in them can climb.
-fn join(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    // Every http URL has a path; the branch is for the type.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path.split('/'));
-    }
-    url
-}
-
-fn login(url: &Url) -> Option<Credentials> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let plain = |text: &str| {
-        modkeep_module::goproxy::percent_decode_once(text)
-            .map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
-    };
-    Some(Credentials::Basic {
-        user: plain(url.username()),
-        password: plain(url.password().unwrap_or_default()),
-    })
 }

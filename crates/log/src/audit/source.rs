@@ -89,21 +89,8 @@ pub(crate) fn settle(
     known: Option<SignedHead>,
     note: &[u8],
 ) -> Result<SignedHead, Unsettled> {
-    let mut machine = Head::new(key.clone(), known, note);
-    for _ in 0..STEPS_MAX {
-        match machine.step() {
-            Step::NeedTiles { tiles, bypass_cache } => {
-                for tile in tiles {
-                    let bytes = source.get(&tile.path(), TILE_MAX, bypass_cache).map_err(Unsettled::Away)?;
-                    machine.supply_tile(&tile, bytes.as_deref());
-                }
-            }
-            Step::Done(outcome) => return Ok(outcome.head),
-            Step::Failed(error) => return Err(Unsettled::Refused(Box::new(error))),
-            Step::NeedLookup { .. } => break,
-        }
-    }
-    Err(Unsettled::Refused(Box::new(ClientError::Ended)))
+    let machine = Head::new(key.clone(), known, note);
+    Ok(drive(source, machine, Head::step, Head::supply_tile)?.head)
 }
 
 /// A tile that the head proves, exactly as wide as asked for.
@@ -112,16 +99,26 @@ pub(crate) fn proven_tile(
     head: &SignedHead,
     wanted: Tile,
 ) -> Result<Vec<u8>, Unsettled> {
-    let mut machine = TileCheck::new(head.clone(), wanted);
+    let machine = TileCheck::new(head.clone(), wanted);
+    Ok(drive(source, machine, TileCheck::step, TileCheck::supply_tile)?.bytes)
+}
+
+/// Brings a machine the tiles that it wants until it has ended.
+fn drive<M, T>(
+    source: &dyn Source,
+    mut machine: M,
+    step: fn(&mut M) -> Step<T>,
+    supply: fn(&mut M, &Tile, Option<&[u8]>),
+) -> Result<T, Unsettled> {
     for _ in 0..STEPS_MAX {
-        match machine.step() {
+        match step(&mut machine) {
             Step::NeedTiles { tiles, bypass_cache } => {
                 for tile in tiles {
                     let bytes = source.get(&tile.path(), TILE_MAX, bypass_cache).map_err(Unsettled::Away)?;
-                    machine.supply_tile(&tile, bytes.as_deref());
+                    supply(&mut machine, &tile, bytes.as_deref());
                 }
             }
-            Step::Done(outcome) => return Ok(outcome.bytes),
+            Step::Done(outcome) => return Ok(outcome),
             Step::Failed(error) => return Err(Unsettled::Refused(Box::new(error))),
             Step::NeedLookup { .. } => break,
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use modkeep_log::audit::{Client, ProveError};
+use modkeep_log::audit::{self, Client, ProveError};
 use modkeep_tlog::proof_file::{Included, ProofFileError};
 use modkeep_tlog::{GO_SUM_ORIGIN, Note, Policy, ProofFile, RecordText, VerifierKey, leaf_hash};
 use serde_json::json;
@@ -56,7 +56,7 @@ fn fetch(get: &ProofGet, effective: &Effective, output: &Output) -> Result<Exit,
 fn unproven(wanted: &str, error: &ProveError) -> Failed {
     let exit = match error {
         ProveError::NotFound => Exit::NotFound,
-        ProveError::Away(_) => Exit::Origin,
+        ProveError::Trouble(audit::Error::Away(_)) => Exit::Origin,
         ProveError::Misbehaviour(_) | ProveError::Refused(_) => Exit::Integrity,
         _ => Exit::Failed,
     };

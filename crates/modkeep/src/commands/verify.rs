@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use modkeep_log::audit::{Client, ProveError};
+use modkeep_log::audit::{self, Client, ProveError};
 use modkeep_module::gosum::{GoSum, Kind};
 use modkeep_module::{H1, ModuleVersion};
 use serde_json::json;
@@ -151,7 +151,7 @@ fn check(client: &Client<'_>, version: &ModuleVersion, lines: &[Line], forked: &
 fn exit_of(error: &ProveError) -> Exit {
     match error {
         ProveError::NotFound => Exit::NotFound,
-        ProveError::Away(_) => Exit::Origin,
+        ProveError::Trouble(audit::Error::Away(_)) => Exit::Origin,
         ProveError::Misbehaviour(_) | ProveError::Refused(_) => Exit::Integrity,
         _ => Exit::Failed,
     }

@@ -148,16 +148,21 @@ fn failures_of_lookups_are_told_in_their_classes() {
     assert_eq!(lookup("example.com/marsh@v1.0.0").status, 200);
 }
 
-#[test]
-fn hostile_i20_what_contradicts_the_public_record_is_put_aside_and_never_recorded() {
+/// A mirror that serves a finch of its own, beside the database that recorded the honest one: the honest world, the
+/// other one, and the two served together.
+fn two_finches() -> (ModuleWorld, ModuleWorld, Upstream) {
     let honest = ModuleWorld::every_kind();
     let mut other = ModuleWorld::new();
-    other.add(
-        "birds.example/finch",
-        "v0.9.0",
-        &[("go.mod", b"module birds.example/finch\n"), ("x.go", b"package finch\n")],
-    );
+    let files: [(&str, &[u8]); 2] =
+        [("go.mod", b"module birds.example/finch\n"), ("x.go", b"package finch\n")];
+    other.add("birds.example/finch", "v0.9.0", &files);
     let upstream = Upstream::start(Site::of(&other).with_database(SumDb::of(DATABASE, &honest)));
+    (honest, other, upstream)
+}
+
+#[test]
+fn hostile_i20_what_contradicts_the_public_record_is_put_aside_and_never_recorded() {
+    let (honest, other, upstream) = two_finches();
     let setup = mirror_of(&upstream).with("MODKEEP_VERIFY_UNCHECKED", "birds.example");
     ended(&setup.run(&["get", FINCH]), 0);
     let (setup, _) = with_log(setup);
@@ -175,14 +180,7 @@ fn hostile_i20_what_contradicts_the_public_record_is_put_aside_and_never_recorde
 
 #[test]
 fn a_record_of_our_own_that_the_public_database_contradicts_is_an_alarm() {
-    let honest = ModuleWorld::every_kind();
-    let mut other = ModuleWorld::new();
-    other.add(
-        "birds.example/finch",
-        "v0.9.0",
-        &[("go.mod", b"module birds.example/finch\n"), ("x.go", b"package finch\n")],
-    );
-    let upstream = Upstream::start(Site::of(&other).with_database(SumDb::of(DATABASE, &honest)));
+    let (honest, other, upstream) = two_finches();
     let (setup, _) = with_log(mirror_of(&upstream));
     let mut setup = setup.with("MODKEEP_VERIFY_UNCHECKED", "birds.example");
     let modkeep = setup.serve();
