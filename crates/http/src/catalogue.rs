@@ -534,7 +534,8 @@ pub(crate) fn json(status: u16, code: Code, words: &Words, base: &str, request: 
     out
 }
 
-fn quoted(text: &str) -> String {
+/// A string of JSON, in printable ASCII.
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for char in text.chars() {

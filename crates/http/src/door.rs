@@ -80,6 +80,11 @@ pub(crate) fn check_head(parts: &Parts, asked: &Asked<'_>) -> Result<(), Refusal
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Refusal::new(Code::BadMethod, "only GET and HEAD are answered."));
     }
+    check_form(parts, asked)
+}
+
+/// The same where the method is known to be right.
+pub(crate) fn check_form(parts: &Parts, asked: &Asked<'_>) -> Result<(), Refusal> {
     let length = parts.uri.path().len() + parts.uri.query().map_or(0, |query| query.len() + 1);
     if length > TARGET_MAX_BYTES {
         let limit = format!("the address is longer than {TARGET_MAX_BYTES} bytes.");
@@ -130,6 +135,11 @@ pub(crate) fn way(parts: &Parts, asked: &Asked<'_>) -> Result<Way, Refusal> {
     let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
     match (first, rest) {
         ("sumdb", Some(rest)) => Ok(Way::Relay(rest.to_owned(), reach)),
+        ("log", Some("gossip")) => {
+            let how =
+                "a head is brought here by POST: curl --data-binary @latest, and the address of this page.";
+            Err(Refusal::new(Code::NoSuchPage, how))
+        }
         ("log", Some(rest)) if is_of_log(rest) => Ok(Way::Log(rest.to_owned(), reach)),
         _ if first.contains('.') || path.contains("/@") => module(path, parts.uri.query(), reach),
         // Only modules and databases have a cached-only side (P-95).

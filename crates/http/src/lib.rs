@@ -18,9 +18,11 @@ mod direct;
 #[path = "direct_elsewhere.rs"]
 mod direct;
 mod door;
+mod gossip;
 mod gzip;
 pub mod metrics;
 mod pages;
+mod posted;
 mod probes;
 mod refuse;
 mod representation;

@@ -33,6 +33,12 @@ pub(crate) enum Refused {
     Fault(String),
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Door(refusal)
+    }
+}
+
 impl Refused {
     fn code(&self) -> Code {
         match self {

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use modkeep_fetch::{Fetch, Reach};
 use modkeep_index::{Index, IndexError};
 use modkeep_mirror::{CacheOutcome, Mirror, Object};
 use modkeep_module::Patterns;
 use modkeep_store::Store;
 use modkeep_sumdb::{Own, Relay, RelayAnswer, RelayError};
+use modkeep_tlog::Comparison;
 use modkeep_web::Announcement;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -31,6 +32,7 @@ use crate::asked::Asked;
 use crate::body::Body;
 use crate::catalogue::Code;
 use crate::door::{self, Refusal, Way};
+use crate::gossip::{self, About, Desk};
 use crate::gzip::{Kept, Twins};
 use crate::metrics::{Answered, Cache, Kind, Metrics};
 use crate::pages::Pages;
@@ -140,8 +142,9 @@ pub enum AccessLog {
 
 /// The service of the public listener: GOPROXY, checksum databases, index, pages.
 ///
-/// A [`tower_service::Service`] for requests of any body (none is ever read), to be mounted at the root or under a
-/// prefix that is stripped, and hyper's own service for [`crate::Server`]. Cheap to clone; it never fails.
+/// A [`tower_service::Service`], to be mounted at the root or under a prefix that is stripped, and hyper's own service for
+/// [`crate::Server`]. No body is ever read but that of a head that is brought for comparison. Cheap to clone; it never
+/// fails.
 #[derive(Clone)]
 pub struct Service(Arc<Shared>);
 
@@ -152,6 +155,7 @@ pub(crate) struct Shared {
     teller: Teller,
     pages: Pages,
     announcements: Announcements,
+    desk: Desk,
 }
 
 impl Service {
@@ -161,21 +165,33 @@ impl Service {
         let teller = Teller::new(faces.metrics.clone(), &config);
         let pages = Pages::new(faces.store.clone(), &config);
         let announcements = Announcements::new(config.announced.clone(), &config.public_url);
-        Self(Arc::new(Shared { faces, config, twins, teller, pages, announcements }))
+        Self(Arc::new(Shared { faces, config, twins, teller, pages, announcements, desk: Desk::new() }))
     }
 
-    /// Answers a request; its body is dropped unread (A11).
+    /// Answers a request; its body is dropped unread (A11), unless it brings a head to compare.
     ///
     /// Cancel safe: a client that leaves drops the answer, and no fetch with it.
-    pub fn answer<B>(&self, request: Request<B>) -> Answering {
+    pub fn answer<B>(&self, request: Request<B>) -> Answering
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
         let began = Instant::now();
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::POST
+            && let Some(about) = About::of(&parts.uri)
+        {
+            return self.wait_for(Arc::clone(&self.0).hear(parts, about, body, began));
+        }
         let asked = Asked::read(&parts.method, &parts.headers);
         let way = match self.0.on_the_spot(&parts, &asked, began) {
             Spot::Answer(response) => return Answering::ready(response),
             Spot::Way(way) => way,
         };
-        let work = Arc::clone(&self.0).attend(parts, way, began);
+        self.wait_for(Arc::clone(&self.0).attend(parts, way, began))
+    }
+
+    /// Has work done where waiting disturbs nobody.
+    fn wait_for(&self, work: impl Future<Output = Response<Body>> + Send + 'static) -> Answering {
         match &self.0.config.runtime {
             Some(runtime) => Answering(State::There(Errand(runtime.spawn(work)), Arc::clone(&self.0))),
             None => Answering(State::Here(Box::pin(work))),
@@ -330,6 +346,42 @@ impl Shared {
         }
     }
 
+    /// Compares a head that somebody brings (spec D, `audit gossip`).
+    async fn hear<B>(self: Arc<Self>, parts: Parts, about: About, body: B, began: Instant) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+    {
+        let _waiting = self.faces.metrics.in_flight();
+        let asked = Asked::read(&parts.method, &parts.headers);
+        let compared = async {
+            door::check_form(&parts, &asked)?;
+            let (_place, note) = self.desk.take(body).await?;
+            self.compared(&about, note).await
+        };
+        match compared.await {
+            Ok(found) => {
+                let response = gossip::answer(&found, &asked);
+                self.count(&response, Kind::Sumdb, Cache::None, began);
+                response
+            }
+            Err(refused) => self.teller.tell(&asked, &refused, Kind::Sumdb, began),
+        }
+    }
+
+    async fn compared(&self, about: &About, note: Bytes) -> Result<Comparison, Refused> {
+        let own = self.faces.own.as_ref();
+        let own = own.filter(|own| match about {
+            About::Own => true,
+            About::Database(name) => own.name() == name,
+        });
+        let found = match (own, about) {
+            (Some(own), _) => own.compare(note).await,
+            (None, About::Database(name)) => self.faces.relay.compare(name, &note).await,
+            (None, About::Own) => return Err(Refused::Door(door::no_such_page())),
+        };
+        found.map_err(Refused::Relay)
+    }
+
     /// The representation with its compressed twin, if it is to have one.
     async fn with_twin(
         self: &Arc<Self>,
@@ -470,7 +522,7 @@ impl Shared {
     }
 }
 
-impl<B> tower_service::Service<Request<B>> for Service {
+impl<B: http_body::Body<Data = Bytes> + Send + 'static> tower_service::Service<Request<B>> for Service {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;

@@ -3,12 +3,10 @@
 //! It has a listener of its own and shares nothing with the service of modules.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use modkeep_log::witness::{Denied, Witness as Keeper};
 use modkeep_tlog::witness::{REQUEST_BYTES_MAX, Refusal, conflict_body};
@@ -17,11 +15,10 @@ use tokio::sync::Semaphore;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::pages::plain;
+use crate::posted::{Unread, gather};
 
 /// Requests decided at once; more wait. Each is a few signature checks and, if all is well, one synced file.
 const PARALLEL: usize = 32;
-/// For the whole body of a request.
-const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// The type of a 409's body.
 const SIZE_TYPE: HeaderValue = HeaderValue::from_static("text/x.tlog.size");
 
@@ -52,10 +49,12 @@ impl Witness {
         let asked = Asked::read(&parts.method, &parts.headers);
         let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
         match parts.uri.path() {
-            "/add-checkpoint" if parts.method == Method::POST => match gather(body).await {
-                Ok(body) => self.add_checkpoint(body, &asked).await,
-                Err(status) => with(status, "the request did not come through\n", &asked),
-            },
+            "/add-checkpoint" if parts.method == Method::POST => {
+                match gather(body, REQUEST_BYTES_MAX).await {
+                    Ok(body) => self.add_checkpoint(body, &asked).await,
+                    Err(unread) => with(status_of(unread), "the request did not come through\n", &asked),
+                }
+            }
             "/add-checkpoint" => with(StatusCode::METHOD_NOT_ALLOWED, "only POST\n", &asked),
             path if is_read => match path.strip_prefix('/').and_then(|path| path.strip_suffix("/checkpoint"))
             {
@@ -117,6 +116,14 @@ fn refuse(denied: &Denied, asked: &Asked<'_>) -> Response<Body> {
     }
 }
 
+fn status_of(unread: Unread) -> StatusCode {
+    match unread {
+        Unread::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Unread::Broken => StatusCode::BAD_REQUEST,
+    }
+}
+
 /// Our own trouble. The reason is for the operator: a log that is watched learns no paths.
 fn fault(reason: &str, asked: &Asked<'_>) -> Response<Body> {
     tracing::error!(event = "witness", "nothing is cosigned: {reason}");
@@ -127,22 +134,6 @@ fn with(status: StatusCode, text: impl Into<Bytes>, asked: &Asked<'_>) -> Respon
     let mut response = plain(text, asked);
     *response.status_mut() = status;
     response
-}
-
-/// The whole body, if it is short enough and comes in time.
-async fn gather<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Bytes, StatusCode> {
-    let read = async {
-        let (mut body, mut all) = (pin!(body), BytesMut::new());
-        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-            if all.len().saturating_add(data.len()) > REQUEST_BYTES_MAX {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
-            }
-            all.extend_from_slice(&data);
-        }
-        Ok(all.freeze())
-    };
-    tokio::time::timeout(BODY_PATIENCE, read).await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
 }
 
 impl hyper::service::Service<Request<hyper::body::Incoming>> for Witness {

@@ -6,10 +6,11 @@ mod house;
 
 use std::io::Read as _;
 
+use bytes::Bytes;
 use flate2::read::GzDecoder;
 use house::{BASE, House, LARGE, WIDE};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 
 /// An answer, read to its end.
 struct Told {
@@ -35,7 +36,7 @@ impl House {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let response = self.service.answer(request.body(()).unwrap()).await.unwrap();
+        let response = self.service.answer(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         Told { status: parts.status.as_u16(), headers: parts.headers, body }
@@ -262,7 +263,7 @@ async fn hostile_a10_no_forward_proxy() {
     let request = Request::builder()
         .version(Version::HTTP_2)
         .uri("https://evil.example/example.com/bird/@v/list")
-        .body(())
+        .body(Empty::<Bytes>::new())
         .unwrap();
     assert_eq!(house.service.answer(request).await.unwrap().status(), StatusCode::OK);
 }

@@ -169,7 +169,7 @@ fn open_log(store: &Store, config: modkeep_log::Config) -> Result<Ours, OpenErro
     let told = Arc::<Mutex<Vec<String>>>::default();
     let heard = Arc::clone(&told);
     let observer = Observer::new(move |event| match event {
-        Event::Witness { .. } | Event::Cosigned { .. } | Event::WitnessAhead { .. } => {
+        Event::Witness { .. } | Event::Cosigned { .. } | Event::Ahead { .. } => {
             heard.lock().unwrap().push(format!("{event:?}"));
         }
         _ => {}
@@ -315,7 +315,7 @@ async fn c4_a_witness_that_has_seen_more_keeps_an_old_copy_from_signing() {
     // And where it was started all the same, it stops as soon as the witness is asked.
     let old = open_log(&store, modkeep_log::Config::default()).unwrap();
     let collecting = tokio::spawn(Collector::new(old.log.clone(), panel(&[&witness], "all"), &egress).run());
-    old.hears("WitnessAhead").await;
+    old.hears("Ahead").await;
     assert!(matches!(old.log.state(), State::Paused { reason } if reason.contains("size 20")));
     assert!(old.log.append(record(99)).await.is_err());
     old.log.close().await;

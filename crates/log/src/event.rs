@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modkeep_store::NewRecord;
-use modkeep_tlog::{RecordId, TreeSize};
+use modkeep_tlog::{RecordId, TreeHead, TreeSize};
 
 use crate::head::Head;
 use crate::witness::Reply;
@@ -56,15 +56,34 @@ pub enum Event<'a> {
         /// How many lines.
         cosignatures: usize,
     },
-    /// A witness has cosigned a head that is larger than our newest one: an old copy of the log, or a second one. The log
-    /// takes no more records. An alarm (C4, check 2).
-    WitnessAhead {
+    /// A witness finds that the newest head does not continue what it has cosigned (422): a fork, or a proof that is
+    /// wrong. An alarm (C8).
+    WitnessContradicts {
         /// The witness.
         witness: &'a str,
-        /// The size that it has.
+        /// The size of the head.
+        size: TreeSize,
+        /// In the witness's words.
+        text: &'a str,
+    },
+    /// A head was signed with our key that is larger than our newest one: this is an old copy of the log, or there is a
+    /// second one. The log takes no more records. An alarm (C4, check 2).
+    Ahead {
+        /// Who has it: `the witness NAME`, or somebody.
+        seen_by: &'a str,
+        /// The size that they have.
         seen: TreeSize,
         /// The size of our newest head.
         ours: TreeSize,
+    },
+    /// Somebody brought a head that our key has signed and that our tree contradicts. An alarm (C8).
+    Fork {
+        /// The head that was brought.
+        theirs: TreeHead,
+        /// Our newest one.
+        ours: TreeHead,
+        /// Both notes and a proof.
+        evidence: &'a str,
     },
     /// The sequencer has started from what is stored; the newest head has this size.
     Started {

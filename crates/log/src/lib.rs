@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod event;
 pub mod fsck;
+mod gossip;
 mod head;
 mod head_copy;
 pub mod keys;

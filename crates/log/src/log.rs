@@ -349,7 +349,7 @@ impl Log {
         self.shared().observer.tell(event);
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.0.shared
     }
 }

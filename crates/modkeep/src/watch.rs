@@ -47,6 +47,24 @@ struct OfLog {
     log: String,
 }
 
+/// What an operator should see at once, counted by its name: `alarms_total`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alarms(Family<Why, Counter>);
+
+impl Alarms {
+    /// Counted from now on.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let alarms = Self::default();
+        let help = "What an operator should see at once";
+        metrics.register(|registry| registry.register("alarms", help, alarms.0.clone()));
+        alarms
+    }
+
+    fn raise(&self, reason: &'static str) {
+        self.0.get_or_create(&Why { reason }).inc();
+    }
+}
+
 #[derive(Debug)]
 struct Counters {
     fetches: Family<Fetched, Counter>,
@@ -55,12 +73,12 @@ struct Counters {
     coalesced: Family<Why, Counter>,
     avoided: Family<Why, Counter>,
     verified: Family<Result_, Counter>,
-    alarms: Family<Why, Counter>,
+    alarms: Alarms,
     appends: Family<OfLog, Histogram, fn() -> Histogram>,
 }
 
 /// An observer that counts and logs. New modules get a line each; requests do not.
-pub(crate) fn observer(metrics: &Metrics) -> Observer {
+pub(crate) fn observer(metrics: &Metrics, alarms: Alarms) -> Observer {
     let counters = Arc::new(Counters {
         fetches: Family::default(),
         seconds: Histogram::new(BOUNDS_S),
@@ -68,7 +86,7 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
         coalesced: Family::default(),
         avoided: Family::default(),
         verified: Family::default(),
-        alarms: Family::default(),
+        alarms,
         appends: Family::new_with_constructor(|| Histogram::new(APPEND_BOUNDS_S)),
     });
     metrics.register(|registry| {
@@ -88,7 +106,6 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
             "From a record's offer to the published head that covers it",
             c.appends.clone(),
         );
-        registry.register("alarms", "What an operator should see at once", c.alarms.clone());
     });
     Arc::new(move |event| {
         counters.count(event);
@@ -134,7 +151,7 @@ impl Counters {
                 self.appends.get_or_create(&of).observe(took.as_secs_f64());
             }
             Event::Alarm { alarm, .. } => {
-                self.alarms.get_or_create(&Why { reason: name(*alarm) }).inc();
+                self.alarms.raise(name(*alarm));
             }
         }
     }

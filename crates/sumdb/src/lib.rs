@@ -21,6 +21,7 @@ use modkeep_fetch::negative::Negatives;
 use modkeep_fetch::{Failure, Reach, Subject};
 use modkeep_module::Patterns;
 use modkeep_store::Sha256Sum;
+use modkeep_tlog::Comparison;
 use modkeep_upstream::{Database, DatabaseError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -251,6 +252,16 @@ impl Relay {
             self.0.tiles.insert(path.into(), answer.clone());
         }
         Ok(answer)
+    }
+
+    /// Compares a head of the database with this name that somebody was shown with the history that we have verified
+    /// (spec D, `audit gossip`). A fork stops the database, and its evidence is kept.
+    ///
+    /// Cancel safe.
+    pub async fn compare(&self, name: &str, note: &[u8]) -> Result<Comparison, RelayError> {
+        let database = self.0.databases.iter().find(|database| database.name() == name);
+        let database = database.ok_or(RelayError::UnknownDatabase)?;
+        database.compare(note).await.map_err(|error| failed(&Ask::Latest, error))
     }
 
     /// Asks the database, together with everybody who has the same question.

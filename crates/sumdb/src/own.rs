@@ -7,9 +7,9 @@ use bytes::Bytes;
 use modkeep_fetch::{Failure, Fetch, Reach, Subject};
 use modkeep_log::Log;
 use modkeep_module::ModuleVersion;
-use modkeep_store::{Error as StoreError, Sha256Sum};
-use modkeep_tlog::Tile;
+use modkeep_store::{Error as StoreError, Evidence, EvidenceKind, Sha256Sum, Store};
 use modkeep_tlog::record::bundle_of;
+use modkeep_tlog::{Comparison, Tile};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 enum Door {
-    Open { log: Log, fetch: Fetch },
+    Open { log: Log, fetch: Fetch, store: Store },
     Closed { reason: Arc<str> },
 }
 
@@ -61,10 +61,11 @@ impl Weighter<Box<str>, Hot> for Weight {
 }
 
 impl Own {
-    /// The face of a log that is open. What it lacks is recorded by `fetch`, which must have been given the same log.
-    pub fn new(log: Log, fetch: Fetch) -> Self {
+    /// The face of a log that is open. What it lacks is recorded by `fetch`, which must have been given the same log;
+    /// evidence of a fork is kept in `store`.
+    pub fn new(log: Log, fetch: Fetch, store: Store) -> Self {
         let name = log.name().into();
-        Self::with(name, Door::Open { log, fetch })
+        Self::with(name, Door::Open { log, fetch, store })
     }
 
     /// The face of a log that could not be opened: every question is answered with 503.
@@ -105,12 +106,7 @@ impl Own {
     ///
     /// Cancel safe: a version that is being recorded is recorded for the next caller.
     pub async fn answer(&self, path: &str, reach: Reach) -> Result<RelayAnswer, RelayError> {
-        let (log, fetch) = match &self.0.door {
-            Door::Open { log, fetch } => (log, fetch),
-            Door::Closed { reason } => {
-                return Err(RelayError::Closed { log: self.name().into(), reason: Arc::clone(reason) });
-            }
-        };
+        let (log, fetch, _) = self.open()?;
         let ask = AskOwn::parse(path)?;
         let body = match &ask {
             AskOwn::Plain(Ask::Supported) => Bytes::new(),
@@ -131,6 +127,39 @@ impl Own {
         let answer = finished(body, object_of(&ask));
         self.remember(path, &answer);
         Ok(answer)
+    }
+
+    /// Compares a head of this log that somebody was shown with what is published (spec D, `audit gossip`). Evidence of a
+    /// fork is kept.
+    ///
+    /// Cancel safe.
+    pub async fn compare(&self, note: Bytes) -> Result<Comparison, RelayError> {
+        let (log, _, store) = self.open()?;
+        let found = read(log, self.name(), move |log| log.compare(&note)).await?;
+        if let Comparison::Inconsistent { theirs, ours, evidence } = &found {
+            let evidence = Evidence {
+                kind: EvidenceKind::Fork,
+                module: self.name().to_owned(),
+                version: String::new(),
+                recorded: format!("{} at size {}", ours.root, ours.size),
+                received: format!("{} at size {}", theirs.root, theirs.size),
+                source: "gossip".to_owned(),
+                detail: evidence.clone(),
+                body: None,
+            };
+            // A full disk must not keep the news from whoever asks; the event that told it has the evidence too.
+            let _ = store.keep_evidence(evidence).await;
+        }
+        Ok(found)
+    }
+
+    fn open(&self) -> Result<(&Log, &Fetch, &Store), RelayError> {
+        match &self.0.door {
+            Door::Open { log, fetch, store } => Ok((log, fetch, store)),
+            Door::Closed { reason } => {
+                Err(RelayError::Closed { log: self.name().into(), reason: Arc::clone(reason) })
+            }
+        }
     }
 
     /// Cosignatures are required, and no checkpoint has enough of them yet (B3).

@@ -35,16 +35,11 @@
 //! task saved one meanwhile, run [`Head`] on the two), the tiles and the lookup. What it must not keep is anything
 //! that has not come out of a machine: nothing else is authenticated.
 
-use alloc::{
-    borrow::ToOwned as _,
-    boxed::Box,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned as _, boxed::Box, string::String, vec::Vec};
 use core::mem;
 
 use crate::{
+    comparison::evidence,
     hash::{Hash, RecordId, TreeSize},
     head::{HeadError, SignedHead},
     lookup::{LookupPath, LookupPathError},
@@ -180,17 +175,8 @@ pub struct Fork {
 impl Fork {
     /// The evidence as a text for people and files: both notes and the proof.
     pub fn report(&self) -> String {
-        let note = |head: &SignedHead| String::from_utf8_lossy(head.note()).into_owned();
-        let proof: Vec<String> = self.proof.iter().map(ToString::to_string).collect();
-        let (known, new) = (note(&self.known), note(&self.new));
-        format!(
-            "checksum database misbehaviour: two signed tree heads contradict each other\n\n\
-             old head, size {}:\n\n{known}\nnew head, size {}:\n\n{new}\n\
-             proof of misbehaviour, from the smaller size to the larger (RFC 6962 consistency proof):\n\n{}\n",
-            self.known.size(),
-            self.new.size(),
-            proof.join("\n"),
-        )
+        let (known, new) = (&self.known, &self.new);
+        evidence((known.size(), known.note()), (new.size(), new.note()), &self.proof)
     }
 }
 

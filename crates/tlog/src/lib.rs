@@ -15,6 +15,7 @@ extern crate std;
 pub mod builder;
 pub mod checkpoint;
 pub mod client;
+pub mod comparison;
 pub mod cosignature;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -37,6 +38,7 @@ pub mod witness;
 pub use builder::TreeBuilder;
 pub use checkpoint::{Checkpoint, GO_SUM_ORIGIN, SignedCheckpoint};
 pub use client::{ClientError, Outcome, ProvenRecord, Step};
+pub use comparison::Comparison;
 pub use cosignature::{Cosignature, PosixTime, WitnessKey, WitnessSigner};
 pub use hash::{Hash, RecordId, TreeSize, empty_root, leaf_hash, node_hash};
 pub use head::{SignedHead, TreeHead};

@@ -4,6 +4,8 @@
 //! authenticated, and guards the one thing that must never go wrong: the newest head we believe, which
 //! is saved with compare-and-set and only ever replaced by one proven to continue it.
 
+mod compare;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -413,6 +415,18 @@ impl Database {
         known: Option<SignedHead>,
         candidate: &[u8],
     ) -> Result<Box<HeadOutcome>, DatabaseError> {
+        match self.proven_head(known, candidate).await? {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.refused_head(error).await),
+        }
+    }
+
+    /// The same, and says why not.
+    async fn proven_head(
+        &self,
+        known: Option<SignedHead>,
+        candidate: &[u8],
+    ) -> Result<Result<Box<HeadOutcome>, ClientError>, DatabaseError> {
         let mut machine = Head::new(self.0.key.clone(), known, candidate);
         for _ in 0..STEPS_MAX {
             match machine.step() {
@@ -421,12 +435,12 @@ impl Database {
                         machine.supply_tile(&tile, bytes.as_deref());
                     }
                 }
-                Step::Done(outcome) => return Ok(outcome),
-                Step::Failed(error) => return Err(self.refused_head(error).await),
+                Step::Done(outcome) => return Ok(Ok(outcome)),
+                Step::Failed(error) => return Ok(Err(error)),
                 Step::NeedLookup { .. } => break,
             }
         }
-        Err(self.unverifiable("the proof has no end".to_owned()))
+        Ok(Err(ClientError::Ended))
     }
 
     async fn check_tile(&self, known: SignedHead, tile: &Tile) -> Result<Vec<u8>, DatabaseError> {

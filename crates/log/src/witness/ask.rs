@@ -15,6 +15,8 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: u64 = 512 * 1024;
 /// The type of a 409's body.
 const SIZE_TYPE: &str = "text/x.tlog.size";
+/// The status of a head that does not continue what the witness has, or of a proof that does not show it (B4).
+pub(super) const CONTRADICTION: u16 = 422;
 /// What we repeat of a refusal.
 const TEXT_CHARS_MAX: usize = 200;
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
-use super::ask::{Asker, Reply, WITNESS_PATIENCE};
+use super::ask::{Asker, CONTRADICTION, Reply, WITNESS_PATIENCE};
 use super::turn::Turn;
 use crate::config::KnownHead;
 use crate::event::Event;
@@ -263,16 +263,13 @@ impl Collector {
             Reply::Conflict(told) => {
                 turn.recorded = Some(*told);
                 turn.failed(now, chance());
-                let ours = self.log.latest().size;
-                if *told > ours {
-                    // A head that we do not know was signed with our key: this is an old copy, or there is another.
-                    let witness = asker.name();
-                    self.log.tell(&Event::WitnessAhead { witness, seen: *told, ours });
-                    self.log.pause(&format!(
-                        "the witness {witness} has seen a head of size {told}, the newest one here has size {ours}; is \
-                         this an old copy of the log? Restore a newer one, or run `modkeep log recover`"
-                    ));
+                if *told > self.log.latest().size {
+                    self.log.is_ahead(&format!("the witness {}", asker.name()), *told);
                 }
+            }
+            Reply::Refused { status: CONTRADICTION, text } => {
+                turn.failed(now, chance());
+                self.log.tell(&Event::WitnessContradicts { witness: asker.name(), size, text });
             }
             Reply::Refused { .. } | Reply::Away { .. } => turn.failed(now, chance()),
         }

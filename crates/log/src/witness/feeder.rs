@@ -6,7 +6,7 @@ use modkeep_tlog::tile_set::tiles_for_consistency;
 use modkeep_tlog::{GO_SUM_ORIGIN, Hash, SignedCheckpoint, TileSet, TreeSize, VerifierKey};
 use tokio::runtime::Handle;
 
-use super::ask::{Asker, Reply};
+use super::ask::{Asker, CONTRADICTION, Reply};
 use crate::audit::source::{NOTE_MAX, tile};
 use crate::audit::{Away, Source};
 
@@ -109,7 +109,7 @@ impl Feeder {
                     return Err(FeedError::Older { seen, shown: size });
                 }
                 Reply::Conflict(told) => old = told,
-                Reply::Refused { status: 422, text } => {
+                Reply::Refused { status: CONTRADICTION, text } => {
                     return Err(FeedError::Inconsistent { old, size, text });
                 }
                 other => return Err(FeedError::Witness(other)),

@@ -39,12 +39,13 @@ pub(super) fn run(
     runtime.block_on(async {
         let metrics =
             Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
-        let (observer, heard) = crate::origins::ears(watch::observer(&metrics));
+        let alarms = watch::Alarms::new(&metrics);
+        let (observer, heard) = crate::origins::ears(watch::observer(&metrics, alarms.clone()));
         let house = if serve.check {
             crate::wiring::check(effective)?;
             House::build(effective, &sources, observer)?
         } else {
-            House::build_with_log(effective, &sources, observer, watch::log::observer(&metrics))?
+            House::build_with_log(effective, &sources, observer, watch::log::observer(&metrics, alarms))?
         };
         if serve.check {
             house.close().await;
@@ -140,7 +141,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
     let faces = Faces {
         mirror: mirror.clone(),
         relay,
-        own: house.log.face(&house.fetch),
+        own: house.log.face(&house.fetch, &house.store),
         index: Index::new(house.store.clone()).without(house.private.clone()),
         store: house.store.clone(),
         metrics: metrics.clone(),

@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::Alarms;
 use crate::wiring::Door;
 
 /// Upper ends of the histogram of one step, in seconds: from a hash in memory to a disk that stalls.
@@ -45,7 +46,7 @@ struct Of {
 }
 
 /// An observer of the sequencer that counts and logs. It is called between a batch and its waiters, so it is quick.
-pub(crate) fn observer(metrics: &Metrics) -> Observer {
+pub(crate) fn observer(metrics: &Metrics, alarms: Alarms) -> Observer {
     let records = Family::<Outcome, Counter>::default();
     let steps =
         Family::<Step, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(STEP_BOUNDS_S));
@@ -89,8 +90,22 @@ pub(crate) fn observer(metrics: &Metrics) -> Observer {
             }
             _ => {}
         }
+        if let Some(alarm) = alarm(event) {
+            alarms.raise(alarm);
+        }
         log(event);
     })
+}
+
+/// What of it is an alarm (C8). A conflict is one as well, told by whoever offered the record.
+fn alarm(event: &Event<'_>) -> Option<&'static str> {
+    match event {
+        Event::Stopped { .. } => Some("log_stopped"),
+        Event::Ahead { .. } => Some("log_ahead"),
+        Event::Fork { .. } => Some("log_fork"),
+        Event::WitnessContradicts { .. } => Some("witness_contradicts"),
+        _ => None,
+    }
 }
 
 fn named(timings: &Timings) -> [(&'static str, Duration); 7] {
@@ -118,14 +133,32 @@ fn log(event: &Event<'_>) {
             tracing::debug!(event = "witness", witness, "cosigned");
         }
         Event::Witness { witness, reply } => tracing::warn!(event = "witness", witness, "{reply}"),
-        Event::WitnessAhead { witness, seen, ours } => {
-            let (seen, ours) = (seen.get(), ours.get());
+        Event::WitnessContradicts { witness, size, text } => {
+            let size = size.get();
             tracing::error!(
                 event = "witness",
                 witness,
+                size,
+                "a witness finds that our newest head does not continue what it has cosigned: {text}"
+            );
+        }
+        Event::Ahead { seen_by, seen, ours } => {
+            let (seen, ours) = (seen.get(), ours.get());
+            tracing::error!(
+                event = "log",
                 seen,
                 ours,
-                "a witness has seen a larger head than the newest one here; no record is taken any more"
+                "{seen_by} has seen a larger head than the newest one here; no record is taken any more"
+            );
+        }
+        Event::Fork { theirs, ours, evidence } => {
+            let (size, ours) = (theirs.size.get(), ours.size.get());
+            tracing::error!(
+                event = "log",
+                size,
+                ours,
+                evidence,
+                "our key has signed a head that our tree contradicts"
             );
         }
         _ => {}

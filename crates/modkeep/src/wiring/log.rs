@@ -31,10 +31,10 @@ pub(crate) enum Door {
 
 impl Door {
     /// What the world sees of it.
-    pub(crate) fn face(&self, fetch: &Fetch) -> Option<Own> {
+    pub(crate) fn face(&self, fetch: &Fetch, store: &Store) -> Option<Own> {
         match self {
             Self::Off => None,
-            Self::Open(log) => Some(Own::new(log.clone(), fetch.clone())),
+            Self::Open(log) => Some(Own::new(log.clone(), fetch.clone(), store.clone())),
             Self::Closed { name, reason } => Some(Own::closed(name, reason)),
         }
     }

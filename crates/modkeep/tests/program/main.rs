@@ -22,6 +22,7 @@ mod differential;
 mod disk_full;
 mod error_texts;
 mod go_command;
+mod gossip;
 mod herd;
 mod hostile_answers;
 mod hostile_load;
