@@ -128,13 +128,14 @@ impl Queue {
 
     /// What to do next; waits for it, at most so long.
     ///
-    /// `answered` is how many were answered a moment ago. Callers that append one record after the other are back in an
-    /// instant, so a batch that would be much smaller waits for them that instant: half as many batches, half as many
-    /// syncs. A lone caller's record is never kept waiting.
-    pub(crate) fn next(&self, answered: usize, patience: Duration) -> Work {
+    /// `returning` is how many waited when the last batch was answered, its own among them. Callers that append one record
+    /// after the other are back in an instant, so a batch that would be much smaller waits for them that instant: else those
+    /// who come back and those who waited meanwhile would take turns, in twice as many batches with twice as many syncs. A
+    /// lone caller's record is never kept waiting.
+    pub(crate) fn next(&self, returning: usize, patience: Duration) -> Work {
         let now = Instant::now();
         let (deadline, lingers_until) = (now + patience, now + LINGER);
-        let returning = (answered / 4 * 3).max(1);
+        let returning = (returning - returning / 8).clamp(1, BATCH_MAX);
         let mut inside = self.lock();
         loop {
             if let Some(cosigned) = inside.cosigned.pop() {
@@ -154,6 +155,11 @@ impl Queue {
             let (awaited, until) = if lingers { (returning, lingers_until) } else { (1, deadline) };
             inside = self.sleep(inside, awaited, until.saturating_duration_since(now));
         }
+    }
+
+    /// How many wait to be taken.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().pending.len()
     }
 
     /// Waits before another start: so long, or until an operator says now. False when the log closes instead.

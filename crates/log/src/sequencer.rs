@@ -29,9 +29,10 @@ use batch::Leaf;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_LONGEST: Duration = Duration::from_secs(30);
 
-/// The files `latest` and `checkpoint` are written no oftener than this: nobody polls them faster, and on a busy disk
-/// two renames cost as much as a sync.
-const FILES_EVERY: Duration = Duration::from_millis(20);
+/// The files `latest` and `checkpoint` are written no oftener than this; readers of ours see each head at once. Each time two
+/// files are replaced, and ext4 walks over every inode that was let go in the last seconds whenever it makes a file: at fifty
+/// times a second that was a quarter of all CPU.
+const FILES_EVERY: Duration = Duration::from_millis(250);
 
 /// How long the sequencer sleeps when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
@@ -106,6 +107,8 @@ pub(crate) struct Sequencer {
     /// The newest head, while the files `latest` and `checkpoint` are behind it, and when they were written.
     unwritten: Option<Arc<Head>>,
     files_written: Option<Instant>,
+    /// Callers that may come back this instant: who waited, and who was answered, when the last batch was.
+    returning: usize,
 }
 
 /// The open data tile: at most 255 texts.
@@ -201,6 +204,7 @@ impl Founder {
             copy: HeadCopy::new(shared.config.head_copy.clone()),
             unwritten: None,
             files_written: None,
+            returning: 0,
         }
     }
 }
@@ -238,13 +242,11 @@ impl Sequencer {
         self.shared.queue.set_state(State::Running);
         self.shared.observer.tell(&Event::Started { size: self.tail.size() });
         self.copy.put(&self.shared.published().latest.note);
-        let mut answered = 0;
         loop {
             let patience_for_work = if self.unwritten.is_some() { FILES_EVERY } else { IDLE };
-            let work = self.shared.queue.next(std::mem::take(&mut answered), patience_for_work);
+            let work = self.shared.queue.next(std::mem::take(&mut self.returning), patience_for_work);
             match work {
                 Work::Batch(batch) => {
-                    answered = batch.len();
                     let outcome = self.batch(batch);
                     if mutant!(self.shared.config, RestartFromMemory) {
                         continue;

@@ -104,6 +104,7 @@ impl Sequencer {
         }
         let grown = if new.is_empty() { Ok(None) } else { self.grow(new, timings) };
         let failure = grown?;
+        self.returning = self.shared.queue.len() + waiters.len();
         answer(waiters, &sequenced, self.tail.size());
         Ok((sequenced, failure))
     }
