@@ -250,6 +250,20 @@ impl Log {
         }
     }
 
+    /// The root of the first `size` records, from the tiles; `None` beyond the newest head. Blocking.
+    fn root(&self, size: TreeSize) -> Result<Option<Hash>, Error> {
+        let seen = self.shared().published();
+        if size >= seen.size() {
+            return Ok((size == seen.size()).then_some(seen.latest.root));
+        }
+        let nodes = self.shared().reader.nodes(&seen);
+        let root = proof::root(&nodes, size);
+        match nodes.into_error() {
+            Some(error) => Err(error),
+            None => Ok(root),
+        }
+    }
+
     /// Keeps a cosigned checkpoint of a published head, and shows it with that head (B3).
     ///
     /// Refused unless it opens with the log's key and says what the published head of that size says. An older one than
@@ -258,9 +272,10 @@ impl Log {
         let refused = |reason| AppendError::Refused(RecordError(reason));
         let signed = SignedCheckpoint::open(&cosigned, self.name(), self.keys())
             .map_err(|_| refused("the checkpoint is not one of this log"))?;
-        let seen = self.shared().published();
-        let known = signed.head().size == size && (size < seen.size() || signed.head() == seen.latest.tree());
-        if !known {
+        let log = self.clone();
+        let root = tokio::task::spawn_blocking(move || log.root(size)).await;
+        let root = root.unwrap_or(Err(Error::Closed)).map_err(AppendError::Store)?;
+        if signed.head().size != size || root != Some(signed.head().root) {
             return Err(refused("the checkpoint is not of a published head"));
         }
         let (waiter, answer) = oneshot::channel();

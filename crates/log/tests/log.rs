@@ -12,7 +12,7 @@ use modkeep_module::ModulePath;
 use modkeep_store::RecordSource;
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::read_data_tile;
-use modkeep_tlog::{Level, ProofFile, SignerKey, Tile, TreeSize};
+use modkeep_tlog::{Checkpoint, Level, ProofFile, SignedCheckpoint, SignerKey, Tile, TreeHead, TreeSize};
 use proptest::prelude::*;
 use support::{
     Judge, Seen, WallClock, audit, fill, key, module, new_folder, open, open_store, parts, record, vkey,
@@ -213,6 +213,18 @@ async fn proofs_and_checkpoints_convince_without_us() {
     fill(&log, 299..301).await;
     assert_eq!(log.checkpoint().unwrap(), log.latest().checkpoint);
     assert_eq!(log.cosigned().unwrap().0, head.size);
+
+    // At sizes of the past too, whether their heads are still kept or not; and never at one of the future.
+    for (size, root, is_ours) in [
+        (head.size, head.root, true),
+        (head.size, modkeep_tlog::Hash([9; 32]), false),
+        (TreeSize::new(150).unwrap(), modkeep_tlog::Hash([9; 32]), false),
+        (TreeSize::new(303).unwrap(), head.root, false),
+    ] {
+        let checkpoint = Checkpoint::new(support::NAME, TreeHead { size, root }).unwrap();
+        let signed = SignedCheckpoint::sign(checkpoint, &[&key()]).unwrap().to_text();
+        assert_eq!(log.put_checkpoint(size, signed.into()).await.is_ok(), is_ours, "{size} {root}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
