@@ -328,20 +328,23 @@ fn side_by_side<T: Send>(
     }
     let do_share = &do_share;
     std::thread::scope(|scope| {
-        let shares = items.chunks_mut(share);
+        let mut shares = items.chunks_mut(share);
+        let ours = shares.next().unwrap_or_default();
         let threads: Vec<_> = shares
             .map(|items| {
                 let count = items.len();
                 (count, std::thread::Builder::new().spawn_scoped(scope, move || do_share(items)))
             })
             .collect();
-        let outcomes = threads.into_iter().map(|(count, thread)| match thread.map(ScopedJoinHandle::join) {
+        let mut outcomes = do_share(ours);
+        let others = threads.into_iter().map(|(count, thread)| match thread.map(ScopedJoinHandle::join) {
             Ok(Ok(outcomes)) => outcomes,
             Ok(Err(_panicked)) => vec![Err(Error::Closed); count],
             // At a limit of threads nothing of the share was synced, and nothing of it is claimed (K09).
             Err(error) => vec![Err(Error::io("start a thread to sync", Path::new(SCRATCH), error)); count],
         });
-        outcomes.flatten().collect()
+        outcomes.extend(others.flatten());
+        outcomes
     })
 }
 
