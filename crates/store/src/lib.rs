@@ -44,8 +44,8 @@ pub use ledger::{
     Visibility,
 };
 pub use log::{
-    HeadCommit, KeyFault, LogRecord, LogState, LogStore, LogTuning, LogWriter, NewRecord, RecordSource,
-    Sequenced, StoredHead, TileFile,
+    HeadCommit, KeyFault, KeyName, KeySum, LogRecord, LogRow, LogState, LogStore, LogTuning, LogWriter,
+    NewRecord, RecordSource, Sequenced, StoredHead, TileFile,
 };
 pub use name::{BlobName, FileKind, Repository, Sha256Sum};
 pub use origins::{OriginCheck, OriginState};

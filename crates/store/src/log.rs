@@ -14,9 +14,9 @@ mod write;
 
 use std::time::SystemTime;
 
-use modkeep_tlog::{GoSumRecord, Hash, RecordId, TreeSize};
+use modkeep_tlog::{GoSumLines, GoSumRecord, Hash, RecordId, TreeSize};
 
-pub use read::{KeyFault, LogStore};
+pub use read::{KeyFault, KeyName, KeySum, LogStore};
 pub use tiles::TileFile;
 pub use write::LogWriter;
 
@@ -102,6 +102,17 @@ pub struct LogRecord {
     pub source: RecordSource,
     /// When it got its id, in whole microseconds. Not part of what is hashed.
     pub sequenced_at: SystemTime,
+}
+
+/// The same, lent while it is read: what is wanted where every row of many is looked at once.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRow<'a> {
+    /// Its place.
+    pub id: RecordId,
+    /// The two lines.
+    pub lines: GoSumLines<'a>,
+    /// Whether a public database vouches for them.
+    pub is_imported: bool,
 }
 
 /// Where the log stands: facts of one moment.

@@ -46,7 +46,7 @@ pub use lookup::LookupPath;
 pub use note::{Note, SignatureLine, SignerKey, VerifierKey};
 pub use policy::Policy;
 pub use proof_file::ProofFile;
-pub use record::{GoSumRecord, LookupAnswer, RecordText};
+pub use record::{GoSumLines, GoSumRecord, LookupAnswer, RecordText};
 pub use tail::Tail;
 pub use tile::{Level, Tile};
 pub use tile_set::TileSet;

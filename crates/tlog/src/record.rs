@@ -107,15 +107,68 @@ pub struct GoSumRecord {
     pub go_mod_h1: [u8; 32],
 }
 
+/// The same, with names and sums of somebody else: how rows are read without a copy of each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct GoSumLines<'a> {
+    /// The module path, unescaped.
+    pub module: &'a str,
+    /// The canonical version.
+    pub version: &'a str,
+    /// The `h1:` of the module zip.
+    pub zip_h1: &'a [u8; 32],
+    /// The `h1:` of go.mod.
+    pub go_mod_h1: &'a [u8; 32],
+}
+
+impl GoSumLines<'_> {
+    /// How long the two lines are, in bytes.
+    fn len(&self) -> usize {
+        const SUM: usize = " h1:".len() + 44 + "\n".len();
+        let name = self.module.len().saturating_add(self.version.len()).saturating_add(" ".len());
+        name.saturating_add(SUM).saturating_mul(2).saturating_add("/go.mod".len())
+    }
+
+    /// Appends the two lines to `text`; an error, and nothing is appended, when module or version would not fit into one
+    /// (I09): what is written is always what [`GoSumRecord::parse`] takes and reads in the same way.
+    pub fn append_to(&self, text: &mut String) -> Result<(), RecordError> {
+        let Self { module, version, .. } = *self;
+        if self.len() > RECORD_BYTES_MAX {
+            return Err(RecordError("longer than 65,535 bytes"));
+        }
+        if module.is_empty() || version.is_empty() {
+            return Err(RecordError("module or version is empty"));
+        }
+        if module.bytes().chain(version.bytes()).any(|b| b <= b' ') {
+            return Err(RecordError("space or control character in module or version"));
+        }
+        if version.contains('/') {
+            return Err(RecordError("slash in version"));
+        }
+        for (file, h1) in [(" h1:", self.zip_h1), ("/go.mod h1:", self.go_mod_h1)] {
+            text.push_str(module);
+            text.push(' ');
+            text.push_str(version);
+            text.push_str(file);
+            STANDARD.encode_string(h1, text);
+            text.push('\n');
+        }
+        Ok(())
+    }
+}
+
 impl GoSumRecord {
+    /// Names and sums, lent.
+    pub fn lines(&self) -> GoSumLines<'_> {
+        let Self { module, version, zip_h1, go_mod_h1 } = self;
+        GoSumLines { module, version, zip_h1, go_mod_h1 }
+    }
+
     /// The two lines; an error when module or version would not fit into one (I09).
     pub fn to_text(&self) -> Result<RecordText, RecordError> {
-        let (module, version) = (&self.module, &self.version);
-        let (zip, go_mod) = (STANDARD.encode(self.zip_h1), STANDARD.encode(self.go_mod_h1));
-        let text = format!("{module} {version} h1:{zip}\n{module} {version}/go.mod h1:{go_mod}\n");
-        let text = RecordText::parse(text.as_bytes())?;
-        // Reading it back finds a space or a line feed in either name.
-        if Self::parse(&text)? == *self { Ok(text) } else { Err(RecordError("space in module or version")) }
+        let lines = self.lines();
+        let mut text = String::with_capacity(lines.len());
+        lines.append_to(&mut text)?;
+        Ok(RecordText(text.into()))
     }
 
     /// Reads exactly the two lines: the door to our log (I09).
@@ -241,4 +294,64 @@ fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
     let (text, blank_line) = bytes.split_at_checked(end.checked_add(1)?)?;
     Some((text, blank_line.get(1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    /// The same text by way of the two parsers, whose rules a writer must never be laxer than.
+    fn slowly(record: &GoSumRecord) -> Option<RecordText> {
+        let GoSumRecord { module, version, zip_h1, go_mod_h1 } = record;
+        let (zip, go_mod) = (STANDARD.encode(zip_h1), STANDARD.encode(go_mod_h1));
+        let text = format!("{module} {version} h1:{zip}\n{module} {version}/go.mod h1:{go_mod}\n");
+        let text = RecordText::parse(text.as_bytes()).ok()?;
+        (GoSumRecord::parse(&text).as_ref() == Ok(record)).then_some(text)
+    }
+
+    #[test]
+    fn hostile_i09_only_what_reads_back_alike_becomes_text() {
+        let long = "m".repeat(RECORD_BYTES_MAX / 2 - 109);
+        let names = [
+            "example.com/m",
+            "v1.0.0",
+            "",
+            " ",
+            "a b",
+            "a\n",
+            "\nb",
+            "a\n\nb",
+            "a\tb",
+            "\0",
+            "\u{7f}",
+            "\u{a0}",
+            "é/ü",
+            "/",
+            "a/go.mod",
+            "v1.0.0/go.mod",
+            "h1:",
+            "a\u{1f}",
+            "\r",
+            &long,
+            &long[1..],
+            &long[2..],
+        ];
+        for module in names {
+            for version in names {
+                let (zip_h1, go_mod_h1) = ([0xfb; 32], [7; 32]);
+                let record = GoSumRecord {
+                    module: module.to_string(),
+                    version: version.to_string(),
+                    zip_h1,
+                    go_mod_h1,
+                };
+                assert_eq!(record.to_text().ok(), slowly(&record), "{module:?} {version:?}");
+                if let Ok(text) = record.to_text() {
+                    assert_eq!(text.as_str().len(), record.lines().len());
+                }
+            }
+        }
+    }
 }

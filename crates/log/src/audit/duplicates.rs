@@ -38,8 +38,10 @@ pub(crate) struct Entry(u128);
 
 impl Entry {
     pub(crate) fn new(name: [u8; 10], id: RecordId) -> Self {
-        let name = name.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-        Self(name << ID_BITS | u128::from(id.get()) & ((1 << ID_BITS) - 1))
+        let mut bytes = [0; 16];
+        bytes[..10].copy_from_slice(&name);
+        bytes[10..].copy_from_slice(&id.get().to_be_bytes()[2..]);
+        Self(u128::from_be_bytes(bytes))
     }
 
     pub(crate) fn name(self) -> u128 {

@@ -158,7 +158,7 @@ fn sum_line(line: &str) -> Option<(&str, &str, bool, [u8; 32])> {
 }
 
 /// The rules for module paths and versions (A1).
-fn named(module: &str, version: &str) -> Result<(), String> {
+pub(crate) fn named(module: &str, version: &str) -> Result<(), String> {
     let path = ModulePath::parse(module).map_err(|error| error.to_string())?;
     let version = Version::parse(version).map_err(|error| error.to_string())?;
     ModuleVersion::new(path, version).map(drop).map_err(|error| error.to_string())

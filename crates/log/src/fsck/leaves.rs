@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use modkeep_store::fsck::Finding;
-use modkeep_store::{Error, LogRecord, LogState, LogStore, RecordSource};
+use modkeep_store::{Error, KeyName, LogRecord, LogRow, LogState, LogStore, RecordSource};
+use modkeep_tlog::record::RecordError;
 use modkeep_tlog::{Hash, Level, ProofFile, RecordId, Tile, TreeSize, leaf_hash};
 
-use crate::audit::duplicates::Entry;
-use crate::audit::record::{cut, fingerprint, read};
+use crate::audit::record::{cut, named};
 use crate::audit::tree::{HASH, WIDTH, fold};
-use crate::fsck::{Options, Report, broken, record_place};
+use crate::fsck::{Names, Options, Report, broken, record_place};
 
 /// Tiles for one thread.
 pub(crate) struct Job {
@@ -21,7 +21,7 @@ pub(crate) struct Job {
 /// What came of a full tile of leaves.
 pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
-    pub(crate) names: Vec<Entry>,
+    pub(crate) names: Vec<(RecordId, KeyName)>,
     /// For each head that ends inside: the leaf hashes before its end.
     pub(crate) prefixes: Vec<(TreeSize, Vec<u8>)>,
     /// What the tile's hashes fold to.
@@ -51,16 +51,9 @@ impl Leaves<'_> {
         let first = job.tiles.start * WIDTH;
         let count = (job.tiles.end - job.tiles.start) * WIDTH;
         let is_read = job.tiles.clone().any(|tile| self.reads(tile));
-        let rows = if is_read { self.rows(first, count)? } else { Vec::new() };
-        job.tiles
-            .clone()
-            .map(|tile| {
-                let start = usize::try_from(tile * WIDTH - first).unwrap_or(usize::MAX);
-                let rows = rows.get(start..).unwrap_or_default();
-                let rows = rows.get(..256).unwrap_or(rows);
-                self.tile(tile, self.reads(tile).then_some(rows), &job.heads)
-            })
-            .collect()
+        let rows = if is_read { self.rows(first, count)? } else { Texts::default() };
+        let tile = |tile| self.tile(tile, self.reads(tile).then_some(&rows), &job.heads);
+        job.tiles.clone().map(tile).collect()
     }
 
     /// Whether the records of this tile are read.
@@ -70,29 +63,34 @@ impl Leaves<'_> {
         last >= *start && first < *end && tile.is_multiple_of(self.options.sample.max(1))
     }
 
-    /// Rows by their ids; one that is missing ends the list, and that is found with the tile.
-    fn rows(&self, first: u64, count: u64) -> Result<Vec<LogRecord>, Error> {
-        let Some(id) = RecordId::new(first) else { return Ok(Vec::new()) };
-        match self.store.records(id, u32::try_from(count).unwrap_or(u32::MAX)) {
-            Ok(rows) => Ok(rows),
+    /// The rows that are there; one that is missing is found with its tile.
+    fn rows(&self, first: u64, count: u64) -> Result<Texts, Error> {
+        let Some(id) = RecordId::new(first) else { return Ok(Texts::default()) };
+        let limit = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut texts = Texts::of(limit);
+        match self.store.each_record(id, limit, &mut |row| texts.push(self.store, row)) {
+            Ok(()) => Ok(texts),
             // A hole: the rows before it and behind it are read one by one.
             Err(Error::Ledger { .. }) => {
-                let mut rows = Vec::new();
+                let mut texts = Texts::default();
                 for id in (first..first + count).filter_map(RecordId::new) {
                     match self.store.record(id) {
-                        Ok(Some(row)) => rows.push(row),
+                        Ok(Some(LogRecord { record, source, .. })) => {
+                            let is_imported = matches!(source, RecordSource::Upstream(_));
+                            texts.push(self.store, LogRow { id, lines: record.lines(), is_imported });
+                        }
                         Ok(None) | Err(Error::Ledger { .. }) => {}
                         Err(error) => return Err(error),
                     }
                 }
-                Ok(rows)
+                Ok(texts)
             }
             Err(error) => Err(error),
         }
     }
 
     /// One full tile. `rows`: those of its records that are there, or `None` where records are not read.
-    fn tile(&self, index: u64, rows: Option<&[LogRecord]>, heads: &[TreeSize]) -> Result<Outcome, Error> {
+    fn tile(&self, index: u64, rows: Option<&Texts>, heads: &[TreeSize]) -> Result<Outcome, Error> {
         let mut outcome = Outcome {
             findings: Vec::new(),
             names: Vec::new(),
@@ -131,11 +129,12 @@ impl Leaves<'_> {
         Ok(outcome)
     }
 
-    /// Compares rows, data tile and leaf hashes; what two of the three say is taken for right.
+    /// Compares rows, data tile and leaf hashes; what two of the three say is taken for right. Where the row's text is the
+    /// tile's, byte for byte, it is hashed once.
     fn witnesses(
         &self,
         index: u64,
-        rows: &[LogRecord],
+        rows: &Texts,
         data: &Tile,
         hashes: &Tile,
         stored: Option<Vec<u8>>,
@@ -143,11 +142,8 @@ impl Leaves<'_> {
     ) -> Result<Vec<u8>, Error> {
         let first = index * WIDTH;
         outcome.tiles += 1;
-        let by_rows =
-            self.read_rows(first..first + WIDTH, rows, &mut outcome.findings, &mut outcome.names)?;
-        outcome.records = rows.len() as u64;
         let bytes = self.store.tile(data)?;
-        let by_data = match bytes.as_deref().map(|bytes| cut(bytes, 256)) {
+        let texts = match bytes.as_deref().map(|bytes| cut(bytes, 256)) {
             None => {
                 outcome.find("C2", data, "is missing");
                 None
@@ -160,28 +156,39 @@ impl Leaves<'_> {
                 if bytes.as_deref().is_some_and(|bytes| bytes.ends_with(b"\n\n")) {
                     outcome.find("A2", data, "ends in a blank line");
                 }
-                Some(texts.iter().map(|text| leaf_hash(text)).collect::<Vec<Hash>>())
+                Some(texts)
             }
         };
-        let by_tile: Option<Vec<Hash>> =
-            stored.map(|bytes| bytes.as_chunks::<HASH>().0.iter().map(|hash| Hash(*hash)).collect());
+        let stored = stored.as_deref().map(|bytes| bytes.as_chunks::<HASH>().0);
         let mut leaves = Vec::with_capacity(256 * HASH);
-        for (place, row) in by_rows.iter().enumerate() {
-            let at =
-                |hashes: &Option<Vec<Hash>>| hashes.as_ref().and_then(|hashes| hashes.get(place).copied());
-            let (text, hash) = (at(&by_data), at(&by_tile));
+        let mut rows = rows.from(first).iter().map(|row| (row, rows)).peekable();
+        for (place, id) in (first..first + WIDTH).filter_map(RecordId::new).enumerate() {
+            let text = texts.as_ref().and_then(|texts| texts.get(place).copied());
+            let hash = stored.and_then(|hashes| hashes.get(place)).map(|hash| Hash(*hash));
+            let by_data = text.map(leaf_hash);
+            let by_row = match rows.next_if(|(row, _)| row.id == id) {
+                None => {
+                    outcome.findings.push(broken("C2", record_place(id), "is missing"));
+                    None
+                }
+                Some((row, rows)) => {
+                    outcome.records += 1;
+                    outcome.names.push((id, row.name));
+                    row.find_faults(&mut outcome.findings);
+                    let written = rows.text(row);
+                    let hash = if written == text { by_data } else { written.map(leaf_hash) };
+                    self.provenance(row, hash, &mut outcome.findings)?;
+                    hash
+                }
+            };
             // Of three that all differ the hash is what was signed for.
-            let right = if *row == text { *row } else { hash.or(text).or(*row) };
-            let id = RecordId::new(first + place as u64);
-            let Some((right, id)) = right.zip(id) else { continue };
-            if row.is_some_and(|row| row != right) {
-                outcome.findings.push(broken(
-                    "C2",
-                    record_place(id),
-                    "its text is not the record that was logged",
-                ));
+            let right = if by_row == by_data { by_row } else { hash.or(by_data).or(by_row) };
+            let Some(right) = right else { continue };
+            if by_row.is_some_and(|row| row != right) {
+                let text = "its text is not the record that was logged";
+                outcome.findings.push(broken("C2", record_place(id), text));
             }
-            if text.is_some_and(|text| text != right) {
+            if by_data.is_some_and(|text| text != right) {
                 outcome.find("A4", data, &format!("record {id} is not the one that was logged"));
             }
             if hash.is_some_and(|hash| hash != right) {
@@ -197,63 +204,37 @@ impl Leaves<'_> {
         &self,
         state: &LogState,
         report: &mut Report,
-        names: &mut Vec<Entry>,
+        names: &mut Names,
     ) -> Result<Vec<u8>, Error> {
         let first = state.built.get() / WIDTH * WIDTH;
-        let mut rows = Vec::new();
-        let mut next = first;
+        let built = usize::try_from(state.built.get() - first).unwrap_or_default();
+        let (mut next, mut leaves) = (first, Vec::new());
         while next < state.sequenced.get() {
             let count = (state.sequenced.get() - next).min(4_096);
-            rows.extend(self.rows(next, count)?);
+            let texts = self.rows(next, count)?;
+            let mut rows = texts.from(next).iter().peekable();
+            for id in (next..next + count).filter_map(RecordId::new) {
+                let Some(row) = rows.next_if(|row| row.id == id) else {
+                    report.findings.push(broken("C2", record_place(id), "is missing"));
+                    leaves.extend_from_slice(&[0; HASH]);
+                    continue;
+                };
+                report.checked.records += 1;
+                names.push(id, row.name);
+                row.find_faults(&mut report.findings);
+                let hash = texts.text(row).map(leaf_hash);
+                self.provenance(row, hash, &mut report.findings)?;
+                leaves.extend_from_slice(&hash.map_or([0; HASH], |hash| hash.0));
+            }
             next += count;
         }
-        let hashes = self.read_rows(first..state.sequenced.get(), &rows, &mut report.findings, names)?;
-        report.checked.records += rows.len() as u64;
-        let built = usize::try_from(state.built.get() - first).unwrap_or_default();
-        Ok(hashes.iter().take(built).flat_map(|hash| hash.map_or([0; HASH], |hash| hash.0)).collect())
-    }
-
-    /// Each row's text by the rules, and its leaf hash; `None` for a row that is not there.
-    fn read_rows(
-        &self,
-        ids: Range<u64>,
-        rows: &[LogRecord],
-        findings: &mut Vec<Finding>,
-        names: &mut Vec<Entry>,
-    ) -> Result<Vec<Option<Hash>>, Error> {
-        let mut rows = rows.iter().peekable();
-        let mut hashes = Vec::new();
-        for id in ids.filter_map(RecordId::new) {
-            let Some(row) = rows.next_if(|row| row.id == id) else {
-                findings.push(broken("C2", record_place(id), "is missing"));
-                hashes.push(None);
-                continue;
-            };
-            let (module, version) = (&row.record.module, &row.record.version);
-            names.push(Entry::new(fingerprint(module, version), id));
-            match row.record.to_text() {
-                Err(error) => {
-                    findings.push(broken("A1", record_place(id), error.to_string()));
-                    hashes.push(None);
-                }
-                Ok(text) => {
-                    if read(text.as_str().as_bytes()).fault.is_some() {
-                        let what = format!("{module} {version} is no module version");
-                        findings.push(broken("A1", record_place(id), what));
-                    }
-                    hashes.push(Some(text.leaf_hash()));
-                    self.provenance(row, text.leaf_hash(), findings)?;
-                }
-            }
-        }
-        Ok(hashes)
+        leaves.truncate(built * HASH);
+        Ok(leaves)
     }
 
     /// An imported record has its proof, and that proof is of this record (C7).
-    fn provenance(&self, row: &LogRecord, leaf: Hash, findings: &mut Vec<Finding>) -> Result<(), Error> {
-        if !matches!(row.source, RecordSource::Upstream(_)) {
-            return Ok(());
-        }
+    fn provenance(&self, row: &Row, leaf: Option<Hash>, findings: &mut Vec<Finding>) -> Result<(), Error> {
+        let Some(leaf) = leaf.filter(|_| row.is_imported) else { return Ok(()) };
         let fault = match self.store.provenance(row.id)? {
             None => Some("was imported, and the proof that came with it is not there".to_owned()),
             Some(bytes) => match ProofFile::parse(&bytes) {
@@ -274,6 +255,59 @@ fn leads(proof: &ProofFile, leaf: Hash) -> bool {
         modkeep_tlog::proof::verify_inclusion(proof.hashes(), head.size(), head.root(), proof.id(), leaf)
             .is_ok()
     })
+}
+
+/// The rows of one job as the texts that they stand for, all in one piece of memory.
+#[derive(Default)]
+struct Texts {
+    text: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    id: RecordId,
+    /// Where its text is; or why it has none.
+    text: Result<Range<usize>, RecordError>,
+    name: KeyName,
+    /// What is wrong with its names, though they fit into lines.
+    fault: Option<String>,
+    is_imported: bool,
+}
+
+impl Texts {
+    /// For about so many rows.
+    fn of(rows: u32) -> Self {
+        let rows = usize::try_from(rows).unwrap_or_default();
+        Self { text: String::with_capacity(rows * 256), rows: Vec::with_capacity(rows) }
+    }
+
+    fn push(&mut self, store: &LogStore, row: LogRow<'_>) {
+        let LogRow { id, lines, is_imported } = row;
+        let start = self.text.len();
+        let text = lines.append_to(&mut self.text).map(|()| start..self.text.len());
+        let is_named = text.is_err() || named(lines.module, lines.version).is_ok();
+        let fault = (!is_named).then(|| format!("{} {} is no module version", lines.module, lines.version));
+        let name = store.key_name(lines.module, lines.version);
+        self.rows.push(Row { id, text, name, fault, is_imported });
+    }
+
+    /// The rows from an id on.
+    fn from(&self, id: u64) -> &[Row] {
+        let start = self.rows.partition_point(|row| row.id.get() < id);
+        self.rows.get(start..).unwrap_or_default()
+    }
+
+    fn text(&self, row: &Row) -> Option<&[u8]> {
+        self.text.as_bytes().get(row.text.clone().ok()?)
+    }
+}
+
+impl Row {
+    /// What breaks a rule by itself (A1).
+    fn find_faults(&self, findings: &mut Vec<Finding>) {
+        let reason = self.text.as_ref().err().map(ToString::to_string).or_else(|| self.fault.clone());
+        findings.extend(reason.map(|reason| broken("A1", record_place(self.id), reason)));
+    }
 }
 
 impl Outcome {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use modkeep_store::{Error, HeadCommit, NewRecord, Sequenced};
 use modkeep_tlog::record::write_data_tile;
 use modkeep_tlog::tile::FULL_WIDTH;
-use modkeep_tlog::{Hash, RecordText, Tile, TreeHead, TreeSize, recompute};
+use modkeep_tlog::{Hash, RecordText, Tile, TreeHead, TreeSize, leaf_hash, recompute};
 
 use super::{FILES_EVERY, Failure, Sequencer};
 use crate::event::{Event, Timings};
@@ -186,12 +186,12 @@ impl Sequencer {
 
     /// Step 4: what was written is read back, and everything is computed once more by other code (R14).
     fn check(&self, derived: &Derived, hashes: &[Hash]) -> Result<(), Failure> {
-        let rows = self.rows_read_back(derived.old.size, hashes)?;
+        let open = self.rows_read_back(derived, hashes)?;
         let mut trouble = None;
         let mut old = derived.old;
         for stop in &derived.stops {
             let root = recompute::growth(old, stop.size, |tile| {
-                self.read_back(derived, &rows, tile).unwrap_or_else(|error| {
+                self.read_back(&open, tile).unwrap_or_else(|error| {
                     trouble = Some(error);
                     None
                 })
@@ -208,38 +208,48 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The texts of the new rows, each of which has to hash to what its caller's copy did.
-    fn rows_read_back(&self, old: TreeSize, hashes: &[Hash]) -> Result<Vec<RecordText>, Failure> {
-        let count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
-        let rows = self.shared.store.records(old.next_id(), count)?;
-        let mut texts = Vec::with_capacity(rows.len());
-        for (row, (id, hash)) in rows.iter().zip((old.get()..).zip(hashes)) {
-            let text =
-                row.record.to_text().ok().filter(|text| row.id.get() == id && text.leaf_hash() == *hash);
-            texts.push(
-                text.ok_or_else(|| {
-                    Failure::Doubt(format!("the row of record {id} is not what was appended"))
-                })?,
-            );
-        }
-        if texts.len() == hashes.len() {
-            Ok(texts)
-        } else {
-            Err(Failure::Doubt(format!("of {} new rows, {} are there", hashes.len(), texts.len())))
+    /// Reads the new rows; the text of each has to hash to what its caller's copy did. Gives the bytes of the open data tile:
+    /// what stood in it before the batch was judged then, what is new comes from the rows.
+    fn rows_read_back(&self, derived: &Derived, hashes: &[Hash]) -> Result<String, Failure> {
+        let first = derived.old.size.get();
+        let open_from = self.tail.size().get() - self.open.len() as u64;
+        let mut open = match self.open.0.get(..derived.open_before).filter(|_| open_from < first) {
+            Some(before) => String::from_utf8(write_data_tile(before)).unwrap_or_default(),
+            None => String::new(),
+        };
+        let (mut text, mut expected) = (String::new(), (first..).zip(hashes));
+        let (mut count, mut wrong) = (0, None);
+        let limit = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
+        self.shared.store.each_record(derived.old.size.next_id(), limit, &mut |row| {
+            text.clear();
+            let is_right = row.lines.append_to(&mut text).is_ok()
+                && expected.next() == Some((row.id.get(), &leaf_hash(text.as_bytes())));
+            if !is_right {
+                wrong = wrong.or(Some(row.id));
+            }
+            if row.id.get() >= open_from {
+                if !open.is_empty() {
+                    open.push('\n');
+                }
+                open.push_str(&text);
+            }
+            count += 1;
+        })?;
+        match wrong {
+            Some(id) => Err(Failure::Doubt(format!("the row of record {id} is not what was appended"))),
+            None if count < hashes.len() => {
+                Err(Failure::Doubt(format!("of {} new rows, {count} are there", hashes.len())))
+            }
+            None => Ok(open),
         }
     }
 
     /// A tile as it lies in storage; a partial one, which is not stored before transaction B, as it will.
-    fn read_back(
-        &self,
-        derived: &Derived,
-        rows: &[RecordText],
-        tile: &Tile,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    fn read_back(&self, open: &str, tile: &Tile) -> Result<Option<Vec<u8>>, Error> {
         let end = self.tail.size();
         let Some(present) = tile.in_tree(end) else { return Ok(None) };
         if tile.is_data() && !present.is_full() {
-            return Ok(Some(self.open_data(derived, rows)));
+            return Ok(Some(open.as_bytes().to_vec()));
         }
         let bytes = if present.is_full() {
             self.shared.store.tile(&present)?
@@ -253,16 +263,6 @@ impl Sequencer {
             bytes.truncate(length);
             bytes
         }))
-    }
-
-    /// The open data tile: what stood in it before the batch was judged then, what is new comes from the rows.
-    fn open_data(&self, derived: &Derived, rows: &[RecordText]) -> Vec<u8> {
-        let open = self.open.len();
-        if open > rows.len() {
-            let before = self.open.0.get(..derived.open_before).unwrap_or_default();
-            return write_data_tile(&[before, rows].concat());
-        }
-        write_data_tile(rows.get(rows.len() - open..).unwrap_or_default())
     }
 
     /// Step 5, first half.

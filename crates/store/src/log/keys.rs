@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) use block::Digest;
 pub(super) use marker::Marker;
-pub(super) use shard::Blocks;
+pub(super) use shard::{Blocks, PlaceHasher};
 
 use crate::blobs::Room;
 use crate::error::Error;
@@ -132,6 +132,20 @@ impl Keys {
 
     pub(super) fn set_filed(&self, filed: u64) {
         self.filed.store(filed, Ordering::Release);
+    }
+
+    /// In a process that only reads: opens the files again, which the writer replaces as they grow, when its mark has moved on
+    /// to `mark`. Says whether more is filed than was known.
+    pub(super) fn follow(&self, mark: Option<u64>) -> Result<bool, Error> {
+        let Some(mark) = mark.filter(|mark| *mark > self.filed() && self.room.writable().is_err()) else {
+            return Ok(false);
+        };
+        for number in 0..self.count() {
+            let newer = self.open_shard(number, false)?;
+            *self.shards[number as usize].write().unwrap_or_else(PoisonError::into_inner) = newer;
+        }
+        self.filed.fetch_max(mark, Ordering::AcqRel);
+        Ok(true)
     }
 
     /// The ids filed under a digest: almost always none or one, and for the rows to confirm.

@@ -11,10 +11,10 @@ use crate::disk::EntryKind;
 use crate::engine::damaged;
 use crate::error::Error;
 use crate::ledger::readers::Readers;
-use crate::log::keys::{KEYS, Keys};
+use crate::log::keys::{Digest, KEYS, Keys};
 use crate::log::tiles::{self, TileFile};
 use crate::log::{
-    CHECKPOINT, DATABASE, FOLDER, LATEST, LogRecord, LogState, LogTuning, LogWriter, StoredHead, rows,
+    CHECKPOINT, DATABASE, FOLDER, LATEST, LogRecord, LogRow, LogState, LogTuning, LogWriter, StoredHead, rows,
 };
 use crate::store::Inner as StoreInner;
 
@@ -47,6 +47,38 @@ pub enum KeyFault {
     Damaged(String),
 }
 
+/// What a module version is filed under in the key index: ten bytes of a hash that is salted, so that nobody chooses names
+/// that fall together. Equal ones are a hint; the texts decide.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeyName(Digest);
+
+impl KeyName {
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 10] {
+        self.0.0
+    }
+}
+
+/// What the key index has to hold for the first records of a log, in one number: the sum over all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeySum {
+    records: u64,
+    sum: u128,
+}
+
+impl KeySum {
+    /// Adds the next record: the first one added has id 0, and so on, without a gap.
+    pub fn add(&mut self, name: KeyName) {
+        self.sum = self.sum.wrapping_add(name.0.fingerprint(self.records));
+        self.records += 1;
+    }
+
+    /// How many were added.
+    pub fn records(self) -> u64 {
+        self.records
+    }
+}
+
 /// The longest file that [`LogStore::published`] reads: a note has less than this (I10).
 const PUBLISHED_BYTES_MAX: u64 = 1 << 20;
 
@@ -62,17 +94,34 @@ impl Inner {
         module: &str,
         version: &str,
     ) -> Result<Option<u64>, Error> {
-        // Asked first: what is filed after this moment is found in the rows.
-        let filed = self.keys.filed();
-        for id in self.keys.candidates(self.keys.digest(module, version))? {
-            if rows::sums_if(connection, id, module, version)?.is_some() {
-                return Ok(Some(id));
+        let digest = self.keys.digest(module, version);
+        loop {
+            // Asked first: what is filed after this moment is found in the rows.
+            let filed = self.keys.filed();
+            for id in self.keys.candidates(digest)? {
+                if rows::sums_if(connection, id, module, version)?.is_some() {
+                    return Ok(Some(id));
+                }
             }
+            // Nothing, as a rule, or the batch of this instant. Beside another process: what it has added since its mark.
+            let unfiled = rows::sequenced(connection)?.saturating_sub(filed);
+            let mark_every = self.tuning.mark_every;
+            if unfiled > mark_every / 8 && self.keys.follow(rows::key_state(connection)?.mark)? {
+                continue;
+            }
+            // A start after a crash leaves a quarter of this to file, and a failed batch itself. Beside an index that is made
+            // again from nothing each search would read all rows; so it reads some 10 ms of them, or none.
+            if unfiled <= mark_every * 4 + BATCH {
+                return rows::find_from(connection, filed, module, version);
+            }
+            let reason = "it is being made again, or nobody has done so yet".to_owned();
+            return Err(Error::Corrupt { name: format!("{FOLDER}/{KEYS}"), reason });
         }
-        // Nothing, as a rule, or the batch of this instant. Beside another process: what it has added since its mark.
-        rows::find_from(connection, filed, module, version)
     }
 }
+
+/// No batch of the sequencer is larger (C3).
+const BATCH: u64 = 4096;
 
 impl LogStore {
     /// Takes the right to write. Every earlier writer is fenced from this moment on: its next transaction is
@@ -122,13 +171,39 @@ impl LogStore {
         if is_row { Ok(found) } else { Err(damaged(format!("a record after {from} is missing"))) }
     }
 
+    /// Lends at most `limit` records from an id on, in order. As for [`records`](Self::records), ids follow each other without a
+    /// gap, or [`Error::Ledger`]; those before the gap were met. The store is being read meanwhile: `meet` does not call it.
+    pub fn each_record(
+        &self,
+        from: RecordId,
+        limit: u32,
+        meet: &mut dyn FnMut(LogRow<'_>),
+    ) -> Result<(), Error> {
+        let mut next = from.get();
+        self.read(|connection| {
+            rows::each_record(connection, from.get(), limit, |row| {
+                if row.id.get() != next {
+                    return Err(damaged(format!("record {next} is missing")));
+                }
+                next += 1;
+                meet(row);
+                Ok(())
+            })
+        })
+    }
+
+    /// What a module version is filed under in the key index, for [`KeySum::add`] and the search for two of a name.
+    pub fn key_name(&self, module: &str, version: &str) -> KeyName {
+        KeyName(self.0.keys.digest(module, version))
+    }
+
     /// One record.
     pub fn record(&self, id: RecordId) -> Result<Option<LogRecord>, Error> {
         self.read(|connection| rows::record(connection, id.get()))
     }
 
-    /// The record of a module version, covered by a head or not. [`Error::Corrupt`] when the key index is damaged: then
-    /// nothing is known, and the next [`writer`](Self::writer) makes it again.
+    /// The record of a module version, covered by a head or not. [`Error::Corrupt`] when the key index is damaged, or is
+    /// being made again: then nothing is known, and the next [`writer`](Self::writer) makes it again.
     pub fn find(&self, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
         let found = self.read(|connection| self.0.find(connection, module, version))?;
         Ok(found.and_then(RecordId::new))
@@ -212,8 +287,13 @@ impl LogStore {
     /// Beside a running server the newest records may not be filed yet; of those above the last mark only what contradicts
     /// another is a fault.
     pub fn check_keys(&self, limit: usize) -> Result<Vec<KeyFault>, Error> {
+        self.check_keys_knowing(KeySum::default(), limit)
+    }
+
+    /// The same by a caller who has just read the first records: they are not read again, unless something differs.
+    pub fn check_keys_knowing(&self, known: KeySum, limit: usize) -> Result<Vec<KeyFault>, Error> {
         let check = |connection: &Connection| {
-            if self.is_same(connection)? { Ok(Vec::new()) } else { self.compare(connection, limit) }
+            if self.is_same(connection, known)? { Ok(Vec::new()) } else { self.compare(connection, limit) }
         };
         self.read(check).or_else(|error| match error {
             Error::Corrupt { name, reason } => Ok(vec![KeyFault::Damaged(format!("{name}: {reason}"))]),
@@ -222,16 +302,17 @@ impl LogStore {
     }
 
     /// Whether entries and rows are the same, each under a digest of its own.
-    fn is_same(&self, connection: &Connection) -> Result<bool, Error> {
+    fn is_same(&self, connection: &Connection, known: KeySum) -> Result<bool, Error> {
         let (keys, records) = (&self.0.keys, rows::sequenced(connection)?);
         let survey = keys.survey(records)?;
-        let (mut next, mut sum) = (0, 0_u128);
+        let KeySum { records: mut next, mut sum } = known;
         while next < records {
-            let names = rows::names(connection, next, PAGE)?;
-            for (id, module, version) in names.iter().take_while(|(id, ..)| *id < records) {
-                sum = sum.wrapping_add(keys.digest(module, version).fingerprint(*id));
-            }
-            next = names.last().map_or(records, |(id, ..)| id + 1);
+            let limit = u32::try_from(records - next).map_or(PAGE, |left| left.min(PAGE));
+            let read = rows::each_name(connection, next, limit, |id, module, version| {
+                sum = sum.wrapping_add(keys.digest(module, version).fingerprint(id));
+                Ok(())
+            })?;
+            next = read.unwrap_or(records);
         }
         Ok(survey.are_plain && survey.entries == records && survey.fingerprint == sum)
     }
@@ -241,17 +322,17 @@ impl LogStore {
         let (keys, mut faults, mut next) = (&self.0.keys, Vec::new(), 0);
         let (filed, records) = (keys.filed(), rows::sequenced(connection)?);
         while next < records && faults.len() < limit {
-            let names = rows::names(connection, next, PAGE)?;
-            next = names.last().map_or(records, |(id, ..)| id + 1);
-            for (id, module, version) in names {
+            let read = rows::each_name(connection, next, PAGE, |id, module, version| {
                 let mut found = Vec::new();
-                for other in keys.candidates(keys.digest(&module, &version))? {
-                    found.extend(rows::sums_if(connection, other, &module, &version)?.map(|_| other));
+                for other in keys.candidates(keys.digest(module, version))? {
+                    found.extend(rows::sums_if(connection, other, module, version)?.map(|_| other));
                 }
                 if found != [id] && (id < filed || !found.is_empty()) {
                     faults.extend(RecordId::new(id).map(KeyFault::Missing));
                 }
-            }
+                Ok(())
+            })?;
+            next = read.unwrap_or(records);
         }
         let (entries, records) = (keys.survey(records)?.entries, rows::sequenced(connection)?);
         // Entries may be ahead of what this process knows to be filed, never of the rows.

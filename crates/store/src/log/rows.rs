@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use modkeep_tlog::{GoSumRecord, Hash, RecordId, TreeSize};
+use modkeep_tlog::{GoSumLines, GoSumRecord, Hash, RecordId, TreeSize};
 use rusqlite::{Connection, Row, params};
 
 use crate::clock::{from_micros, to_micros};
 use crate::engine::{damaged, execute, failed, get, one, rows, signed, unsigned};
 use crate::error::Error;
-use crate::log::{LogRecord, LogState, NewRecord, RecordSource, StoredHead};
+use crate::log::{LogRecord, LogRow, LogState, NewRecord, RecordSource, StoredHead};
 
 /// The format that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -168,15 +168,53 @@ pub(super) fn find_from(
     found.map(unsigned).transpose()
 }
 
-/// Names and ids of records, for the index.
-pub(super) fn names(
+/// Lends the names of records with their ids, at most `limit` from an id on; says where to go on, if there were any.
+pub(super) fn each_name(
     connection: &Connection,
     from: u64,
     limit: u32,
-) -> Result<Vec<(u64, String, String)>, Error> {
+    mut meet: impl FnMut(u64, &str, &str) -> Result<(), Error>,
+) -> Result<Option<u64>, Error> {
     let sql = "SELECT id, module, version FROM log_record WHERE id >= ?1 ORDER BY id LIMIT ?2";
-    let read = |row: &Row<'_>| Ok((unsigned(get(row, 0)?)?, get(row, 1)?, get(row, 2)?));
-    rows(connection, sql, params![signed(from), limit], read)
+    let mut next = None;
+    let read = |row: &Row<'_>| {
+        let id = unsigned(get(row, 0)?)?;
+        next = Some(id + 1);
+        meet(id, text_in(row, 1)?, text_in(row, 2)?)
+    };
+    rows(connection, sql, params![signed(from), limit], read)?;
+    Ok(next)
+}
+
+/// Lends records in order, at most `limit` from an id on.
+pub(super) fn each_record(
+    connection: &Connection,
+    from: u64,
+    limit: u32,
+    mut meet: impl FnMut(LogRow<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let sql = "SELECT id, module, version, zip_h1, mod_h1, source FROM log_record WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    let read = |row: &Row<'_>| {
+        let id = RecordId::new(unsigned(get(row, 0)?)?).ok_or_else(|| damaged("an impossible id"))?;
+        let (module, version) = (text_in(row, 1)?, text_in(row, 2)?);
+        let lines = GoSumLines { module, version, zip_h1: sum_in(row, 3)?, go_mod_h1: sum_in(row, 4)? };
+        meet(LogRow { id, lines, is_imported: get::<i64>(row, 5)? != 0 })
+    };
+    rows(connection, sql, params![signed(from), limit], read).map(drop)
+}
+
+fn text_in<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a str, Error> {
+    let value = row.get_ref(index).map_err(failed("read a row"))?;
+    value.as_str().map_err(|_| damaged("a name that is no text"))
+}
+
+fn sum_in<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a [u8; 32], Error> {
+    let value = row.get_ref(index).map_err(failed("read a row"))?;
+    value
+        .as_blob()
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| damaged("a sum of another length"))
 }
 
 /// The sources of records by the numbers that stand for them in rows. There are as many as databases that vouch.

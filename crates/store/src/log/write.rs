@@ -1,15 +1,16 @@
 //! The writing side: transaction A, tiles, transaction B, publication (C3).
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::SystemTime;
 
-use modkeep_tlog::{GoSumRecord, RecordId, Tile, TreeSize};
+use modkeep_tlog::{RecordId, Tile, TreeSize};
 use rusqlite::Connection;
 
 use crate::clock::to_micros;
 use crate::engine::{Lost, damaged, failed};
 use crate::error::Error;
-use crate::log::keys::{Blocks, Digest, Marker};
+use crate::log::keys::{Blocks, Digest, Marker, PlaceHasher};
 use crate::log::read::{Inner, PAGE};
 use crate::log::rows::Sources;
 use crate::log::{
@@ -53,6 +54,20 @@ pub struct LogWriter {
 enum Plan {
     Known { id: u64, is_same: bool },
     New { digest: Digest },
+}
+
+/// A module version of a batch. The texts tell two apart; the digest, being salted, tells most of them apart at once.
+#[derive(Eq, PartialEq)]
+struct Name<'a> {
+    digest: Digest,
+    module: &'a str,
+    version: &'a str,
+}
+
+impl Hash for Name<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
 }
 
 impl LogWriter {
@@ -137,16 +152,18 @@ impl LogWriter {
     /// Looks every record of a batch up, in the log and among those before it.
     fn plan(&self, batch: &[NewRecord], blocks: &mut Blocks) -> Result<Vec<Plan>, Error> {
         let inner = &self.store.0;
-        let mut earlier: HashMap<(&str, &str), (u64, &GoSumRecord)> = HashMap::new();
+        let mut earlier =
+            HashMap::with_capacity_and_hasher(batch.len(), BuildHasherDefault::<PlaceHasher>::default());
         let mut next = self.sequenced;
         let mut plans = Vec::with_capacity(batch.len());
         for NewRecord { record, .. } in batch {
             let (module, version) = (record.module.as_str(), record.version.as_str());
-            if let Some((id, other)) = earlier.get(&(module, version)) {
+            let digest = inner.keys.digest(module, version);
+            let name = Name { digest, module, version };
+            if let Some((id, other)) = earlier.get(&name) {
                 plans.push(Plan::Known { id: *id, is_same: *other == record });
                 continue;
             }
-            let digest = inner.keys.digest(module, version);
             let mut known = None;
             for id in inner.keys.candidates_keeping(digest, blocks)? {
                 if let Some(sums) = rows::sums_if(&self.connection, id, module, version)? {
@@ -155,7 +172,7 @@ impl LogWriter {
                 }
             }
             plans.push(known.unwrap_or_else(|| {
-                earlier.insert((module, version), (next, record));
+                earlier.insert(name, (next, record));
                 next += 1;
                 Plan::New { digest }
             }));
@@ -251,17 +268,24 @@ impl LogWriter {
 
     /// Writes the files `latest` and `checkpoint`, each replaced as a whole. Not synced; see
     /// [`LogStore::published`](crate::LogStore::published).
+    ///
+    /// [`Error::Fenced`] once another writer was taken: its newer head stays (R28).
     pub fn publish(&mut self, head: &StoredHead) -> Result<(), Error> {
         self.usable()?;
-        let inner = &self.store.0;
-        for (name, bytes) in [(LATEST, &head.note), (CHECKPOINT, &head.checkpoint)] {
-            let path = inner.room().root().join(FOLDER).join(name);
-            let mut scratch = inner.store.blobs.log_scratch()?;
-            scratch.write(bytes)?;
-            let renamed = inner.room().disk().rename(scratch.path(), &path);
-            renamed.map_err(|error| inner.room().full_or("rename", &path, error))?;
-        }
-        Ok(())
+        let (inner, epoch) = (&self.store.0, self.epoch);
+        let outcome = transaction(inner, &self.connection, |connection| {
+            // Nothing is written, so nothing is synced; but while this lasts no other writer is taken.
+            check_epoch(connection, epoch)?;
+            for (name, bytes) in [(LATEST, &head.note), (CHECKPOINT, &head.checkpoint)] {
+                let path = inner.room().root().join(FOLDER).join(name);
+                let mut scratch = inner.store.blobs.log_scratch()?;
+                scratch.write(bytes)?;
+                let renamed = inner.room().disk().rename(scratch.path(), &path);
+                renamed.map_err(|error| inner.room().full_or("rename", &path, error))?;
+            }
+            Ok(())
+        });
+        self.kept(outcome)
     }
 
     /// Keeps a checkpoint with cosignatures for the head of this size, in place of the one before. The newest 16 are kept.
@@ -270,9 +294,7 @@ impl LogWriter {
         self.store.0.room().admit_log(checkpoint.len() as u64)?;
         let epoch = self.epoch;
         let outcome = transaction(&self.store.0, &self.connection, |connection| {
-            if rows::state(connection)?.epoch != epoch {
-                return Err(Error::Fenced);
-            }
+            check_epoch(connection, epoch)?;
             rows::put_cosigned(connection, size, checkpoint)
         });
         self.kept(outcome)
@@ -334,6 +356,10 @@ impl Drop for LogWriter {
             tracing::debug!(%error, "the next writer of the log has records to file");
         }
     }
+}
+
+fn check_epoch(connection: &Connection, epoch: u64) -> Result<(), Error> {
+    if rows::state(connection)?.epoch == epoch { Ok(()) } else { Err(Error::Fenced) }
 }
 
 fn id_of(id: u64) -> Result<RecordId, Error> {
@@ -400,16 +426,20 @@ fn file_the_rest(inner: &Inner, connection: &Connection, epoch: u64, sequenced: 
 fn knows(inner: &Inner, connection: &Connection, mark: u64) -> Result<bool, Error> {
     let mut next = mark.saturating_sub(VERIFIED);
     while next < mark {
-        let names = rows::names(connection, next, PAGE)?;
-        let Some((last, ..)) = names.last() else { return Err(damaged("records are missing")) };
-        next = last + 1;
-        for (id, module, version) in names.iter().filter(|(id, ..)| *id < mark) {
+        let limit = u32::try_from(mark - next).map_or(PAGE, |left| left.min(PAGE));
+        let mut are_known = true;
+        let read = rows::each_name(connection, next, limit, |id, module, version| {
             match inner.keys.candidates(inner.keys.digest(module, version)) {
-                Ok(found) if found.contains(id) => {}
-                Ok(_) | Err(Error::Corrupt { .. }) => return Ok(false),
+                Ok(found) => are_known &= found.contains(&id),
+                Err(Error::Corrupt { .. }) => are_known = false,
                 Err(error) => return Err(error),
             }
+            Ok(())
+        })?;
+        if !are_known {
+            return Ok(false);
         }
+        next = read.ok_or_else(|| damaged("records are missing"))?;
     }
     Ok(true)
 }
@@ -419,17 +449,17 @@ fn file(inner: &Inner, connection: &Connection, from: u64, sequenced: u64) -> Re
     let mut next = from;
     while next < sequenced {
         let mut blocks = Blocks::default();
-        for (id, module, version) in rows::names(connection, next, PAGE)? {
+        rows::each_name(connection, next, PAGE, |id, module, version| {
             if id != next {
                 return Err(damaged(format!("record {next} is missing")));
             }
-            inner.keys.insert(inner.keys.digest(&module, &version), id, &mut blocks)?;
             next += 1;
-        }
+            inner.keys.insert(inner.keys.digest(module, version), id, &mut blocks)
+        })?;
         if rows::sequenced(connection)? < sequenced {
             return Err(damaged("records are missing"));
         }
+        inner.keys.set_filed(next); // for those who read beside us
     }
-    inner.keys.set_filed(sequenced);
     Ok(())
 }

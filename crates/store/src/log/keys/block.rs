@@ -3,6 +3,8 @@
 //! Layout, little-endian: 8 bytes sum of all that follows and of the block's place, 2 bytes count, 6 bytes zero, then 31
 //! slots of 16 bytes: 10 bytes of the key's digest, 6 bytes id. The first `count` slots are taken.
 
+use std::hash::{Hash, Hasher};
+
 /// Bytes of a block.
 pub(super) const BLOCK_BYTES: usize = 512;
 /// Slots of a block.
@@ -12,7 +14,14 @@ const SLOT_BYTES: usize = 16;
 
 /// What the index knows of a key: the first 10 bytes of its salted SHA-256. Equal digests are a hint, never an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::log) struct Digest(pub(super) [u8; 10]);
+pub(in crate::log) struct Digest(pub(in crate::log) [u8; 10]);
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [_, _, rest @ ..] = self.0;
+        state.write_u64(u64::from_le_bytes(rest));
+    }
+}
 
 impl Digest {
     /// Which of so many shards holds it; a power of two, at most 256.

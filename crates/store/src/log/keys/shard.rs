@@ -38,7 +38,7 @@ impl Blocks {
     }
 }
 
-/// Places come from a salted hash, so one multiplication spreads them well enough.
+/// Places and digests come from a salted hash, so one multiplication spreads them well enough.
 #[derive(Debug, Default)]
 pub(in crate::log) struct PlaceHasher(u64);
 
@@ -50,7 +50,11 @@ impl Hasher for PlaceHasher {
     }
 
     fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(32) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
     fn finish(&self) -> u64 {
