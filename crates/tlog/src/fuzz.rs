@@ -3,12 +3,15 @@
 //! Each must return for any input, and what a parser accepts must be written back in the same bytes.
 #![expect(clippy::missing_panics_doc, reason = "a panic is how these functions report")]
 
-use alloc::vec::Vec;
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
 use core::str;
 
 use crate::{
     checkpoint::{Checkpoint, GO_SUM_ORIGIN},
-    cosignature::{WitnessKey, WitnessSigner},
+    cosignature::{Algorithm, WitnessKey, WitnessSigner},
     hash::{EMPTY_ROOT, Hash},
     head::TreeHead,
     lookup::LookupPath,
@@ -166,6 +169,47 @@ pub fn tile_path(bytes: &[u8]) {
     }
 }
 
+/// Good inputs, each with the number of its parser in [`ALL`]: what fuzzers and the property test begin with.
+pub fn seeds() -> Vec<(usize, Vec<u8>)> {
+    let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let record = alloc::format!("example.com/m v1.0.0 h1:{root}\nexample.com/m v1.0.0/go.mod h1:{root}\n");
+    let signer = SignerKey::from_seed("sums.example.org", [2; 32]).expect("a good name");
+    let tree = alloc::format!("go.sum database tree\n0\n{root}\n");
+    let head_note = signer.sign(&tree).expect("a good text");
+    let cosigner = WitnessSigner::from_seed("w.example", Algorithm::Ed25519, [3; 32]).expect("a good name");
+    let text = alloc::format!("log.example/x\n7\n{root}\nextension\n");
+    let signed = signer.sign(&text).expect("a good text");
+    let policy_text = alloc::format!(
+        "# x\nlog {} https://x\nwitness w {}\ngroup g 1 w\nquorum g\n",
+        signer.verifier(),
+        cosigner.key()
+    );
+    let texts: [(&str, String); 20] = [
+        ("add_checkpoint", alloc::format!("old 5\n{root}\n{root}\n\n{signed}")),
+        ("add_checkpoint", "300\n".to_string()),
+        ("checkpoint", text),
+        ("data_tile", "\x01\0\x02x\n".to_string()),
+        ("key", cosigner.key().to_string()),
+        ("key", cosigner.to_text()),
+        ("policy", policy_text),
+        ("proof", alloc::format!("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 5\n{root}\n\n{signed}")),
+        ("tile_path", "tile/entries/x001/234.p/7".to_string()),
+        ("data_tile", alloc::format!("\x02{record}\n{record}")),
+        ("hash", root.to_string()),
+        ("head", tree),
+        ("key", signer.verifier().to_string()),
+        ("key", signer.to_text()),
+        ("lookup_answer", alloc::format!("17\n{record}\n{head_note}")),
+        ("lookup_path", "lookup/github.com/!burnt!sushi/toml@v1.2.0-!r!c1+incompatible".to_string()),
+        ("note", head_note),
+        ("record", record),
+        ("tile_path", "tile/8/0/x001/x234/067.p/7".to_string()),
+        ("tile_path", "tile/8/data/999".to_string()),
+    ];
+    let number = |parser: &str| ALL.iter().position(|(name, _)| *name == parser);
+    texts.into_iter().filter_map(|(parser, text)| Some((number(parser)?, text.into_bytes()))).collect()
+}
+
 /// A key that has signed nothing.
 fn strangers() -> Vec<VerifierKey> {
     SignerKey::from_seed("fuzz", [1; 32]).iter().map(SignerKey::verifier).collect()
@@ -177,59 +221,19 @@ fn text(bytes: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::{String, ToString as _};
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cosignature::Algorithm;
-
-    /// One good input per parser, from which the property test makes nearly good ones.
-    fn seeds() -> Vec<(Feed, Vec<u8>)> {
-        let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        let record =
-            alloc::format!("example.com/m v1.0.0 h1:{root}\nexample.com/m v1.0.0/go.mod h1:{root}\n");
-        let signer = SignerKey::from_seed("sums.example.org", [2; 32]).expect("a good name");
-        let tree = alloc::format!("go.sum database tree\n0\n{root}\n");
-        let head_note = signer.sign(&tree).expect("a good text");
-        let cosigner =
-            WitnessSigner::from_seed("w.example", Algorithm::Ed25519, [3; 32]).expect("a good name");
-        let text = alloc::format!("log.example/x\n7\n{root}\nextension\n");
-        let signed = signer.sign(&text).expect("a good text");
-        let policy_text = alloc::format!(
-            "# x\nlog {} https://x\nwitness w {}\ngroup g 1 w\nquorum g\n",
-            signer.verifier(),
-            cosigner.key()
-        );
-        let texts: [(Feed, String); 20] = [
-            (add_checkpoint, alloc::format!("old 5\n{root}\n{root}\n\n{signed}")),
-            (add_checkpoint, "300\n".to_string()),
-            (checkpoint, text),
-            (data_tile, "\x01\0\x02x\n".to_string()),
-            (key, cosigner.key().to_string()),
-            (key, cosigner.to_text()),
-            (policy, policy_text),
-            (proof, alloc::format!("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 5\n{root}\n\n{signed}")),
-            (tile_path, "tile/entries/x001/234.p/7".to_string()),
-            (data_tile, alloc::format!("\x02{record}\n{record}")),
-            (hash, root.to_string()),
-            (head, tree),
-            (key, signer.verifier().to_string()),
-            (key, signer.to_text()),
-            (lookup_answer, alloc::format!("17\n{record}\n{head_note}")),
-            (lookup_path, "lookup/github.com/!burnt!sushi/toml@v1.2.0-!r!c1+incompatible".to_string()),
-            (note, head_note),
-            (super::record, record),
-            (tile_path, "tile/8/0/x001/x234/067.p/7".to_string()),
-            (tile_path, "tile/8/data/999".to_string()),
-        ];
-        texts.map(|(feed, text)| (feed, text.into_bytes())).into()
-    }
 
     #[test]
     fn good_inputs_pass() {
-        for (feed, input) in seeds() {
-            feed(&input);
+        let seeds = seeds();
+        assert!(
+            (0..ALL.len()).all(|number| seeds.iter().any(|(of, _)| *of == number)),
+            "every parser has one"
+        );
+        for (number, input) in seeds {
+            ALL[number].1(&input);
         }
     }
 
@@ -246,7 +250,7 @@ mod tests {
             seed in 0..seeds().len(),
             edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..4),
         ) {
-            let (feed, mut input) = seeds().swap_remove(seed);
+            let (number, mut input) = seeds().swap_remove(seed);
             for (at, edit, byte) in edits {
                 let at = at.index(input.len().max(1));
                 match edit {
@@ -256,7 +260,7 @@ mod tests {
                     _ => input = [input.as_slice(), input.get(at..).unwrap_or_default()].concat(),
                 }
             }
-            feed(&input);
+            ALL[number].1(&input);
         }
     }
 }
