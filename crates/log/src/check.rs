@@ -1,6 +1,6 @@
 //! What is looked at before anything is signed (C4): a log starts from what is stored, or does not start.
 
-use modkeep_store::{LogState, LogStore, StoredHead};
+use modkeep_store::{LeafChain, LogState, LogStore, StoredHead};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::{read_data_tile, write_data_tile};
 use modkeep_tlog::tile::{FULL_WIDTH, HASH_BYTES, HEIGHT};
@@ -12,6 +12,9 @@ use crate::head::{Head, Published};
 use crate::head_copy;
 use crate::read::{Reader, tile_root};
 use crate::sabotage::mutant;
+
+/// Rows that are held at once.
+const ROWS_AT_ONCE: u64 = 4096;
 
 /// Where a log stands, everything about it checked.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(crate) fn check_stored(store: &LogStore, keys: &[VerifierKey]) -> Result<Sta
     check_edge(store, &state)?;
     let open = open_texts(store, &state)?;
     check_last_tiles(store, state.built)?;
+    check_unbuilt(store, state.built)?;
     Ok(Standing { sequenced: state.sequenced, tail, open, aligned: store.newest_aligned_head()?, head })
 }
 
@@ -150,6 +154,20 @@ fn check_last_tiles(store: &LogStore, built: TreeSize) -> Result<(), OpenError> 
         return Err(damaged(&format!("{} does not say what the rows say", data.path())));
     }
     Ok(())
+}
+
+/// The records that have an id and no head yet are those that their callers gave: what was kept of these in the
+/// transaction that gave the ids says so. A row that changed since would become the truth with the next head (R14).
+fn check_unbuilt(store: &LogStore, built: TreeSize) -> Result<(), OpenError> {
+    let Some((chain, end)) = store.leaf_chain()?.filter(|(_, end)| *end > built) else { return Ok(()) };
+    let mut again = LeafChain::new(chain.from());
+    let mut next = chain.from();
+    while end.contains(next) {
+        let count = (end.get() - next.get()).min(ROWS_AT_ONCE);
+        texts(store, next, count)?.iter().for_each(|text| again.append(&text.leaf_hash()));
+        next = RecordId::new(next.get() + count).ok_or_else(|| damaged("an impossible id"))?;
+    }
+    if again == chain { Ok(()) } else { Err(OpenError::Changed { from: built, to: end }) }
 }
 
 /// Check 2: nobody has seen a head that is not of our tree (I17).

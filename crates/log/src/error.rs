@@ -59,6 +59,19 @@ pub enum OpenError {
         /// What does not fit what.
         detail: String,
     },
+    /// Records that have an id and no head are not what was appended: a row changed between the two transactions, and
+    /// would become the truth (R14). Nobody was answered with one of them.
+    #[error(
+        "records {from} to {to} were given ids and no head yet, and their rows are not what was appended; nothing will be \
+         signed from them; look at the disk, then run `modkeep log recover`, which drops these rows: nobody has been \
+         answered with one of them, and whoever asks for them again gets them appended again"
+    )]
+    Changed {
+        /// The size of the newest head, which is the first id.
+        from: TreeSize,
+        /// The end of the ids that were given.
+        to: TreeSize,
+    },
     /// Somebody has seen a larger head: the data directory was put back from an old copy (C4, check 2; I17).
     #[error(
         "{seen_by} has seen a head of size {seen}, the newest one here has size {ours}: this is an old copy of the log; \

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use modkeep_store::{Clock, HeadCommit, LogStore, LogWriter, NewRecord, RecordSource};
+use modkeep_store::{Clock, HeadCommit, LogStore, LogWriter, NewRecord, RecordSource, Sequenced};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::{GoSumRecord, read_data_tile, write_data_tile};
 use modkeep_tlog::tile::FULL_WIDTH;
@@ -65,8 +65,7 @@ pub struct Recovered {
 /// them is not in the tiles.
 pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let signers = Signers::new(recovery.signers.clone())?;
-    let mut writer = recovery.store.writer()?;
-    let standing = check::check_stored(&recovery.store, signers.keys())?;
+    let (mut writer, standing) = begin(&recovery, &signers)?;
     let old = standing.tail.head();
     let from = old.size;
     let Some(target) = target(&recovery, &signers, from)? else { return Ok(Recovered { from, to: from }) };
@@ -83,6 +82,22 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let tail = tail.unwrap_or(standing.tail);
     commit(&mut writer, &recovery, &signers, old, &tail)?;
     Ok(Recovered { from, to: target.size })
+}
+
+/// Takes the right to write and checks what is stored. Rows without a head that are not what was appended are dropped
+/// first (R14): nobody was answered with one of them, and those that a public head covers come back from the tiles.
+fn begin(recovery: &Recovery<'_>, signers: &Signers) -> Result<(LogWriter, Standing), OpenError> {
+    let writer = recovery.store.writer()?;
+    match check::check_stored(&recovery.store, signers.keys()) {
+        Ok(standing) => Ok((writer, standing)),
+        Err(OpenError::Changed { from, to }) => {
+            let is_covered = target(recovery, signers, from)?.is_some();
+            tracing::warn!(%from, %to, "dropping records that have no head and are not what was appended");
+            let writer = writer.forget_unbuilt(is_covered)?;
+            Ok((writer, check::check_stored(&recovery.store, signers.keys())?))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The largest signed head that is known, if it is ahead; an error when somebody has seen a larger one without it.
@@ -174,6 +189,9 @@ fn write(writer: &mut LogWriter, recovery: &Recovery<'_>, batch: Batch) -> Resul
     };
     let records = batch.texts.iter().map(record).collect::<Result<Vec<_>, OpenError>>()?;
     let outcomes = writer.sequence(&records, recovery.clock.now())?;
+    if let Some(other) = outcomes.iter().find(|it| matches!(it, Sequenced::Known { is_same: false, .. })) {
+        return Err(damaged(&format!("the row of record {} is not what its tile says", other.id())));
+    }
     let ids: Vec<u64> = outcomes.iter().map(|outcome| outcome.id().get()).collect();
     if ids.windows(2).any(|pair| pair[0] + 1 != pair[1]) {
         return Err(damaged("the tiles hold one module version twice"));

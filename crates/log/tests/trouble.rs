@@ -383,6 +383,45 @@ async fn r14_damage_between_writing_and_signing_is_seen_before_a_signature() {
     }
 }
 
+/// A row flips after its transaction, and the process ends before a head covers it: the rows are all that the next one has,
+/// and what the callers gave is kept beside them (R14, T6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r14_a_row_that_flips_before_its_head_is_no_truth_after_a_restart() {
+    for (step, id) in [(Step::Derive, 450), (Step::Derive, 301), (Step::Check, 310), (Step::Commit, 599)] {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let (seen, gate) = (Seen::default(), Gate::default());
+        let path = folder.path().to_owned();
+        let sabotage = gate.sabotage(step, move || {
+            damage_row(&path, id);
+            panic!("planted");
+        });
+        let log = Log::open(parts(&store, sabotaged(sabotage), &seen)).unwrap();
+        fill(&log, 0..300).await;
+        gate.append(&log, 300..600).await.unwrap();
+        support::until_state(&log, |state| matches!(state, State::Stopped { restarts: false, .. })).await;
+        log.close().await;
+        drop((log, store));
+
+        let store = open_store(folder.path(), real());
+        let refused = try_open(&store).unwrap_err();
+        assert!(matches!(refused, OpenError::Changed { .. }), "{step:?}: {refused}");
+        assert!(refused.to_string().contains("log recover"), "{refused}");
+        let newest = store.log().unwrap().newest_head().unwrap().unwrap();
+        assert_eq!(newest.size.get(), 301, "{step:?}: nothing more was signed");
+        let reader = Log::open_reading(store.log().unwrap(), vec![vkey()], Config::default()).unwrap();
+        audit(&reader, 301, &seen.heads()).unwrap();
+
+        // As it says: the rows that nobody was answered with are dropped, and may come again, in another order.
+        let done = recover(recovery(&store.log().unwrap(), &newest.note, &|_| None)).unwrap();
+        assert_eq!((done.from.get(), done.to.get()), (301, 301));
+        let log = open(&store);
+        fill(&log, 500..600).await;
+        fill(&log, 0..600).await;
+        audit(&log, 600, &seen.heads()).unwrap();
+    }
+}
+
 /// Memory goes bad between the steps (R14, T6).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r14_flips_in_memory_are_seen_before_a_signature() {

@@ -43,9 +43,11 @@ pub use ledger::{
     Counts, FeedLine, FileFacts, Ledger, Question, SqliteLedger, StoredAnswer, SumFacts, VersionRecord,
     Visibility,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use log::LogMutant;
 pub use log::{
-    HeadCommit, KeyFault, KeyName, KeySum, LogRecord, LogRow, LogState, LogStore, LogTuning, LogWriter,
-    NewRecord, RecordSource, Sequenced, StoredHead, TileFile,
+    HeadCommit, KeyFault, KeyName, KeySum, LeafChain, LogRecord, LogRow, LogState, LogStore, LogTuning,
+    LogWriter, NewRecord, RecordSource, Sequenced, StoredHead, TileFile,
 };
 pub use name::{BlobName, FileKind, Repository, Sha256Sum};
 pub use origins::{OriginCheck, OriginState};

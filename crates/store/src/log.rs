@@ -5,6 +5,22 @@
 //! them are rows; the index that finds a module version is derived, and is made again from the rows whenever it is not to be
 //! trusted. What a head means, and whether one may be signed, is for the room above to judge.
 
+/// Whether the writer has been told to make this mistake. Always false in a release.
+macro_rules! mutant {
+    ($tuning:expr, $name:ident) => {{
+        #[cfg(any(test, feature = "testing"))]
+        {
+            $tuning.mutant == Some($crate::log::LogMutant::$name)
+        }
+        #[cfg(not(any(test, feature = "testing")))]
+        {
+            let _ = &$tuning;
+            false
+        }
+    }};
+}
+
+mod chain;
 mod keys;
 mod open;
 pub(crate) mod read;
@@ -16,6 +32,7 @@ use std::time::SystemTime;
 
 use modkeep_tlog::{GoSumLines, GoSumRecord, Hash, RecordId, TreeSize};
 
+pub use chain::LeafChain;
 pub use read::{KeyFault, KeyName, KeySum, LogStore};
 pub use tiles::TileFile;
 pub use write::LogWriter;
@@ -39,12 +56,31 @@ pub struct LogTuning {
     pub mark_every: u64,
     /// Whether appends wait for that sync, so that everything happens in one order. Else it is a thread's.
     pub mark_in_line: bool,
+    /// A mistake to make, so that tests can show that they would notice. Not in a release.
+    #[cfg(any(test, feature = "testing"))]
+    pub mutant: Option<LogMutant>,
+}
+
+/// A deliberate mistake of the writer.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogMutant {
+    /// A writer that takes over gives ids again that have been given and that no head covers yet (R1, R7).
+    ReuseId,
+    /// The key index is passed over, so that a module version gets a second record (R7).
+    SkipIndex,
 }
 
 impl Default for LogTuning {
     /// 64 files, so that one grows in milliseconds at 10^7 records; 32,768 records, filed again in about 0.1 s.
     fn default() -> Self {
-        Self { key_shards: 64, mark_every: 32_768, mark_in_line: false }
+        Self {
+            key_shards: 64,
+            mark_every: 32_768,
+            mark_in_line: false,
+            #[cfg(any(test, feature = "testing"))]
+            mutant: None,
+        }
     }
 }
 

@@ -23,7 +23,9 @@ fn a_directory_keeps_the_contract_of_blobs() {
 
 #[test]
 fn the_data_directory_keeps_the_contract_of_the_log() {
-    for tuning in [LogTuning::default(), LogTuning { key_shards: 1, mark_every: 1, mark_in_line: true }] {
+    for tuning in
+        [LogTuning::default(), LogTuning { key_shards: 1, mark_every: 1, mark_in_line: true, mutant: None }]
+    {
         // In memory where the machine offers that: it syncs thousands of times.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let config = Config { path: folder.path().to_owned(), min_free: MinFree::Bytes(0) };

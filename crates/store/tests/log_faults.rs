@@ -269,6 +269,31 @@ fn sources_survive_a_restart() {
     }
 }
 
+/// A log of format 1, which had no chain of leaf hashes: it goes on, and what came without a chain has none.
+#[test]
+fn r29_a_log_of_the_first_format_is_brought_to_ours() {
+    let folder = new_folder();
+    let sequence = |numbers: std::ops::Range<u64>| {
+        let log = open(folder.path()).log_tuned(SMALL).unwrap();
+        log.writer().unwrap().sequence(&records(numbers), now()).unwrap();
+        log.leaf_chain().unwrap().map(|(chain, end)| (chain.from().get(), end.get()))
+    };
+    assert_eq!(sequence(0..10), Some((0, 10)));
+    let engine = rusqlite::Connection::open(folder.path().join("log/log.sqlite")).unwrap();
+    let older = "ALTER TABLE log_state DROP COLUMN chain; ALTER TABLE log_state DROP COLUMN chain_from; \
+        UPDATE log_meta SET value = '1' WHERE key = 'format'";
+    engine.execute_batch(older).unwrap();
+    drop(engine);
+    let reading = Store::open_read_only(config(folder.path())).unwrap().log().unwrap();
+    assert_eq!(reading.records(modkeep_tlog::RecordId::new(0).unwrap(), 100).unwrap().len(), 10);
+    drop(reading);
+    assert_eq!(sequence(10..20), None);
+    let log = open(folder.path()).log_tuned(SMALL).unwrap();
+    commit(&mut log.writer().unwrap(), 0, 20).unwrap();
+    drop(log);
+    assert_eq!(sequence(20..25), Some((20, 25)));
+}
+
 /// What a process that is killed leaves: the files as they are this instant.
 fn killed_copy(from: &Path) -> tempfile::TempDir {
     fn copy_all(from: &Path, to: &Path) {

@@ -86,7 +86,8 @@ impl Sequencer {
     ) -> Result<(Vec<Sequenced>, Option<Failure>), Failure> {
         step!(self.shared.config, Sequence);
         let started = Instant::now();
-        let sequenced = self.writer.sequence(records, self.clock.now())?;
+        let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf.hash).collect();
+        let sequenced = self.writer.sequence_hashed(records, &hashes, self.clock.now())?;
         timings.sequence = started.elapsed();
 
         let mut new = Vec::with_capacity(leaves.len());

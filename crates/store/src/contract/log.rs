@@ -6,7 +6,8 @@ use modkeep_tlog::{GoSumRecord, Hash, Level, RecordId, Tile, TreeSize};
 
 use crate::error::Error;
 use crate::log::{
-    HeadCommit, LogRecord, LogStore, LogWriter, NewRecord, RecordSource, Sequenced, StoredHead, TileFile,
+    HeadCommit, LeafChain, LogRecord, LogStore, LogWriter, NewRecord, RecordSource, Sequenced, StoredHead,
+    TileFile,
 };
 
 /// Checks an empty log.
@@ -19,6 +20,7 @@ pub fn log(log: &LogStore) {
     let mut writer = log.writer().unwrap();
     records_get_ids_in_order(log, &mut writer);
     a_module_version_has_one_record(log, &mut writer);
+    leaf_hashes_are_chained_until_a_head_covers_them(log);
     sources_and_proofs_are_kept(log, &mut writer);
     pages_follow_each_other(log, &mut writer);
     tiles_are_written_once(log, &mut writer);
@@ -116,6 +118,15 @@ fn a_module_version_has_one_record(log: &LogStore, writer: &mut LogWriter) {
     assert_eq!(log.state().unwrap().sequenced, size(4));
 }
 
+fn leaf_hashes_are_chained_until_a_head_covers_them(log: &LogStore) {
+    let (chain, end) = log.leaf_chain().unwrap().unwrap();
+    let mut again = LeafChain::new(id(0));
+    for row in log.records(id(0), 10).unwrap() {
+        again.append(&row.record.to_text().unwrap().leaf_hash());
+    }
+    assert_eq!((chain, end), (again, log.state().unwrap().sequenced), "the records of two batches");
+}
+
 fn sources_and_proofs_are_kept(log: &LogStore, writer: &mut LogWriter) {
     let upstream = |module: &str, name: &str| NewRecord {
         source: RecordSource::Upstream(name.into()),
@@ -195,6 +206,7 @@ fn heads_are_compared_and_set(log: &LogStore, writer: &mut LogWriter) {
     commit(writer, 258, std::slice::from_ref(&again), &edge).unwrap();
     assert_eq!(log.newest_head().unwrap(), Some(again.clone()));
     commit(writer, 258, &[head(300, 4)], &later).unwrap();
+    assert_eq!(log.leaf_chain().unwrap().unwrap().0.from(), id(0), "some have no head yet");
     assert_eq!(log.state().unwrap().edge, later);
     assert_eq!(log.head_at_least(size(257)).unwrap(), Some(again.clone()));
     assert_eq!(log.head_at_least(size(301)).unwrap(), None);
@@ -235,6 +247,7 @@ fn a_new_writer_fences_the_old(log: &LogStore, mut old: LogWriter) {
     assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");
     let fresh = new.sequence(&[own("example.com/fresh", "v1.0.0", 1)], at(9)).unwrap();
     assert_eq!(fresh, [Sequenced::New(id(1507))]);
+    assert!(log.leaf_chain().unwrap().is_some());
     assert_eq!(log.find("example.com/stale", "v1.0.0").unwrap(), None);
     drop(old);
     let mut stale = new;

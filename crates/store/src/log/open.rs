@@ -47,7 +47,9 @@ fn make(room: &Room, folder: &Path, tuning: LogTuning) -> Result<(), Error> {
     make_folder(room, folder)?;
     make_folder(room, &folder.join(KEYS))?;
     let connection = connect(&folder.join(DATABASE))?;
-    if rows::format_of(&connection)?.is_none() {
+    if let Some(found) = rows::format_of(&connection)? {
+        rows::migrate(&connection, found)?;
+    } else {
         room.admit(0)?;
         let mut salt = [0; 32];
         getrandom::fill(&mut salt)

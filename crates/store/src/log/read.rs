@@ -14,7 +14,8 @@ use crate::ledger::readers::Readers;
 use crate::log::keys::{Digest, KEYS, Keys};
 use crate::log::tiles::{self, TileFile};
 use crate::log::{
-    CHECKPOINT, DATABASE, FOLDER, LATEST, LogRecord, LogRow, LogState, LogTuning, LogWriter, StoredHead, rows,
+    CHECKPOINT, DATABASE, FOLDER, LATEST, LeafChain, LogRecord, LogRow, LogState, LogTuning, LogWriter,
+    StoredHead, rows,
 };
 use crate::store::Inner as StoreInner;
 
@@ -140,6 +141,12 @@ impl LogStore {
     /// Where the log stands.
     pub fn state(&self) -> Result<LogState, Error> {
         self.read(rows::state)
+    }
+
+    /// The chain over the leaf hashes of the newest records as their callers gave them, and the size where it ends: it
+    /// covers at least every record without a head. `None` when that is unknown.
+    pub fn leaf_chain(&self) -> Result<Option<(LeafChain, TreeSize)>, Error> {
+        self.read(rows::chain)
     }
 
     /// The head of the largest size; `None` before the first.

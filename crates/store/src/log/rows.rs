@@ -8,10 +8,10 @@ use rusqlite::{Connection, Row, params};
 use crate::clock::{from_micros, to_micros};
 use crate::engine::{damaged, execute, failed, get, one, rows, signed, unsigned};
 use crate::error::Error;
-use crate::log::{LogRecord, LogRow, LogState, NewRecord, RecordSource, StoredHead};
+use crate::log::{LeafChain, LogRecord, LogRow, LogState, NewRecord, RecordSource, StoredHead};
 
 /// The format that this program writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many heads of sizes that are no multiple of 256 are kept (C2).
 pub(super) const UNALIGNED_MAX: usize = 1000;
@@ -37,9 +37,28 @@ pub(super) fn create(connection: &Connection, salt: [u8; 32], shards: u32) -> Re
     let transaction = connection.unchecked_transaction().map_err(&create)?;
     transaction.execute_batch(schema).map_err(&create)?;
     execute(&transaction, "INSERT INTO log_meta VALUES ('format', ?1)", params![FORMAT.to_string()])?;
-    let sql = "INSERT INTO log_state VALUES (1, 0, 0, 0, ?1, ?2, NULL)";
+    let sql = "INSERT INTO log_state VALUES (1, 0, 0, 0, ?1, ?2, NULL, NULL, NULL)";
     execute(&transaction, sql, params![salt, shards])?;
     transaction.commit().map_err(create)
+}
+
+/// Brings a database of an older format to ours.
+pub(super) fn migrate(connection: &Connection, found: u32) -> Result<(), Error> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    // Format 1 had no chain. That of the records without a head is unknown until the next ones come.
+    let migrate = failed("bring the log to a newer format");
+    let transaction = connection.unchecked_transaction().map_err(&migrate)?;
+    let sql =
+        "ALTER TABLE log_state ADD COLUMN chain_from INTEGER; ALTER TABLE log_state ADD COLUMN chain BLOB";
+    transaction.execute_batch(sql).map_err(&migrate)?;
+    execute(
+        &transaction,
+        "UPDATE log_meta SET value = ?1 WHERE key = 'format'",
+        params![FORMAT.to_string()],
+    )?;
+    transaction.commit().map_err(migrate)
 }
 
 /// What the key index has to know.
@@ -63,6 +82,20 @@ pub(super) fn key_state(connection: &Connection) -> Result<KeyState, Error> {
     } else {
         Err(damaged("an impossible number of shards"))
     }
+}
+
+/// Takes the ids of records without a head back. No mark stands after that, and no chain.
+pub(super) fn forget_unbuilt(connection: &Connection, epoch: u64) -> Result<(), Error> {
+    let sql = "UPDATE log_state SET seq_size = built_size, keys_mark = NULL, chain_from = NULL, chain = NULL \
+        WHERE epoch = ?1";
+    if execute(connection, sql, params![signed(epoch)])? != 1 {
+        return Err(Error::Fenced);
+    }
+    for table in ["log_record", "log_provenance"] {
+        let sql = format!("DELETE FROM {table} WHERE id >= (SELECT seq_size FROM log_state)");
+        execute(connection, &sql, params![])?;
+    }
+    Ok(())
 }
 
 /// Moves the mark, forth by the work of the index, or away.
@@ -261,17 +294,32 @@ pub(super) fn insert<'a>(
     Ok(())
 }
 
+/// What transaction A makes of the one row of state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    pub(super) old: u64,
+    pub(super) new: u64,
+    pub(super) mark: u64,
+    pub(super) chain: Option<LeafChain>,
+}
+
 /// Moves the number of sequenced records; the writer of this epoch only.
-pub(super) fn set_sequenced(
-    connection: &Connection,
-    epoch: u64,
-    old: u64,
-    new: u64,
-    mark: u64,
-) -> Result<(), Error> {
-    let sql = "UPDATE log_state SET seq_size = ?3, keys_mark = ?4 WHERE epoch = ?1 AND seq_size = ?2";
-    let arguments = params![signed(epoch), signed(old), signed(new), signed(mark)];
+pub(super) fn set_sequenced(connection: &Connection, epoch: u64, growth: Growth) -> Result<(), Error> {
+    let sql = "UPDATE log_state SET seq_size = ?3, keys_mark = ?4, chain_from = ?5, chain = ?6 \
+        WHERE epoch = ?1 AND seq_size = ?2";
+    let Growth { old, new, mark, chain } = growth;
+    let (from, hash) = (chain.map(|chain| signed(chain.from().get())), chain.map(|chain| *chain.hash()));
+    let arguments = params![signed(epoch), signed(old), signed(new), signed(mark), from, hash];
     if execute(connection, sql, arguments)? == 1 { Ok(()) } else { Err(Error::Fenced) }
+}
+
+/// The chain over the leaf hashes, and the size where it ends.
+pub(super) fn chain(connection: &Connection) -> Result<Option<(LeafChain, TreeSize)>, Error> {
+    let sql = "SELECT chain_from, chain, seq_size FROM log_state WHERE chain_from IS NOT NULL AND chain IS NOT NULL";
+    one(connection, sql, params![], |row| {
+        let from = RecordId::new(unsigned(get(row, 0)?)?).ok_or_else(|| damaged("an impossible id"))?;
+        Ok((LeafChain::stored(from, get(row, 1)?), size_at(row, 2)?))
+    })
 }
 
 /// Moves the built size by compare-and-set, the writer of this epoch only.

@@ -1,4 +1,4 @@
--- Format 1 of the log's own database. docs/format.md explains each table; times are microseconds since 1970 UTC.
+-- Format 2 of the log's own database. docs/format.md explains each table; times are microseconds since 1970 UTC.
 CREATE TABLE log_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE log_source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -24,7 +24,9 @@ CREATE TABLE log_state (
     epoch INTEGER NOT NULL,
     keys_salt BLOB NOT NULL,
     keys_shards INTEGER NOT NULL,
-    keys_mark INTEGER -- ids below it are durable in the key index; NULL: there is none that can be trusted
+    keys_mark INTEGER, -- ids below it are durable in the key index; NULL: there is none that can be trusted
+    chain_from INTEGER, -- the first record of the chain; it ends at seq_size
+    chain BLOB -- over the leaf hashes as the callers gave them; NULL: unknown
 ) STRICT;
 
 -- The open tile of each level at built_size.

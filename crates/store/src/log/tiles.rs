@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use modkeep_tlog::Tile;
+use modkeep_tlog::tile::new_tiles;
+use modkeep_tlog::{Tile, TreeSize};
 
 use crate::blobs::{BlobEntry, Blobs, Placement};
 use crate::disk::EntryKind;
@@ -48,6 +49,18 @@ pub(super) fn put(blobs: &dyn Blobs, tiles: &[(Tile, Vec<u8>)]) -> Result<(), Er
         placements.push(Placement { name, scratch });
     }
     blobs.place(placements).into_iter().collect()
+}
+
+/// Moves the full tiles that a tree of `after` records has and one of `before` has not into the quarantine.
+pub(super) fn put_aside(blobs: &dyn Blobs, before: u64, after: u64) -> Result<(), Error> {
+    let size = |records| TreeSize::new(records).unwrap_or(TreeSize::EMPTY);
+    let data = (before / 256..after / 256).filter_map(|number| Tile::data(number, 256));
+    for tile in data.chain(new_tiles(size(before), size(after)).filter(Tile::is_full)) {
+        if read(blobs, &tile)?.is_some() {
+            blobs.put_aside(&name_of(&tile)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// What lies below `log/tile`.

@@ -12,10 +12,10 @@ use crate::engine::{Lost, damaged, failed};
 use crate::error::Error;
 use crate::log::keys::{Blocks, Digest, Marker, PlaceHasher};
 use crate::log::read::{Inner, PAGE};
-use crate::log::rows::Sources;
+use crate::log::rows::{Growth, Sources};
 use crate::log::{
-    CHECKPOINT, DATABASE, FOLDER, HeadCommit, LATEST, LogStore, NewRecord, Sequenced, StoredHead, open, rows,
-    tiles,
+    CHECKPOINT, DATABASE, FOLDER, HeadCommit, LATEST, LeafChain, LogStore, NewRecord, Sequenced, StoredHead,
+    open, rows, tiles,
 };
 
 /// What is to be free beyond the reserve for a record that is sequenced, in bytes: its row twice (WAL and database), its
@@ -38,6 +38,9 @@ pub struct LogWriter {
     store: LogStore,
     epoch: u64,
     sequenced: u64,
+    built: u64,
+    /// Over what was sequenced and is not built, at least; `None` where that is unknown.
+    chain: Option<LeafChain>,
     /// The mark of the key index that the database has.
     noted: u64,
     edge: Vec<Vec<u8>>,
@@ -76,15 +79,21 @@ impl LogWriter {
         inner.room().writable()?;
         let connection = open::connect(&inner.room().root().join(FOLDER).join(DATABASE))?;
         let epoch = transaction(inner, &connection, rows::take_epoch)?;
+        if mutant!(inner.tuning, ReuseId) {
+            transaction(inner, &connection, |connection| rows::forget_unbuilt(connection, epoch))?;
+        }
         let state = rows::state(&connection)?;
         let mark = file_the_rest(inner, &connection, epoch, state.sequenced.get())?;
         let marker = Marker::start(inner.keys.clone(), mark, inner.tuning.mark_in_line)?;
         let unaligned = rows::unaligned(&connection)?.into();
+        let chain = rows::chain(&connection)?.map(|(chain, _)| chain);
         Ok(Self {
             connection,
             marker,
             epoch,
             sequenced: state.sequenced.get(),
+            built: state.built.get(),
+            chain,
             noted: mark,
             edge: state.edge,
             unaligned,
@@ -104,10 +113,30 @@ impl LogWriter {
     /// order of the batch. Of equal module versions in one batch the first wins (A1 rule 1).
     ///
     /// [`Error::DiskFull`] when less than the configured reserve is free: nothing was written, and it may be tried again.
+    /// [`Error::LogConflict`] for what cannot be a record.
     pub fn sequence(&mut self, batch: &[NewRecord], now: SystemTime) -> Result<Vec<Sequenced>, Error> {
+        let leaf = |new: &NewRecord| match new.record.to_text() {
+            Ok(text) => Ok(text.leaf_hash()),
+            Err(error) => Err(Error::LogConflict { what: error.to_string() }),
+        };
+        let leaves = batch.iter().map(leaf).collect::<Result<Vec<_>, _>>()?;
+        self.sequence_hashed(batch, &leaves, now)
+    }
+
+    /// The same with the leaf hash of each record, taken from another copy of it: kept in transaction A, it tells after a
+    /// restart whether the rows are what was given (R14; [`LogStore::leaf_chain`]).
+    pub fn sequence_hashed(
+        &mut self,
+        batch: &[NewRecord],
+        leaves: &[modkeep_tlog::Hash],
+        now: SystemTime,
+    ) -> Result<Vec<Sequenced>, Error> {
         self.usable()?;
+        if batch.len() != leaves.len() {
+            return Err(Error::LogConflict { what: "not one leaf hash for each record".to_owned() });
+        }
         let mut blocks = std::mem::take(&mut self.blocks);
-        let outcome = self.sequence_with(&mut blocks, batch, now);
+        let outcome = self.sequence_with(&mut blocks, batch, leaves, now);
         blocks.clear();
         self.blocks = blocks;
         outcome
@@ -117,6 +146,7 @@ impl LogWriter {
         &mut self,
         blocks: &mut Blocks,
         batch: &[NewRecord],
+        leaves: &[modkeep_tlog::Hash],
         now: SystemTime,
     ) -> Result<Vec<Sequenced>, Error> {
         let plans = self.plan(batch, blocks).map_err(|error| self.distrust(error))?;
@@ -127,7 +157,8 @@ impl LogWriter {
             if self.make_room(first + fresh)? {
                 blocks.clear();
             }
-            self.append(batch, &plans, first + fresh, now)?;
+            let (mark, chain) = (self.marker.mark(), self.chain_with(leaves, &plans)?);
+            self.append(batch, &plans, Growth { old: first, new: first + fresh, mark, chain }, now)?;
             self.file(&plans, first, blocks).map_err(|error| self.distrust(error))?;
         }
         let mut next = first;
@@ -165,7 +196,8 @@ impl LogWriter {
                 continue;
             }
             let mut known = None;
-            for id in inner.keys.candidates_keeping(digest, blocks)? {
+            let skips = mutant!(inner.tuning, SkipIndex);
+            for id in inner.keys.candidates_keeping(digest, blocks)?.into_iter().filter(|_| !skips) {
                 if let Some(sums) = rows::sums_if(&self.connection, id, module, version)? {
                     known = Some(Plan::Known { id, is_same: sums == (record.zip_h1, record.go_mod_h1) });
                     break;
@@ -180,26 +212,40 @@ impl LogWriter {
         Ok(plans)
     }
 
+    /// The chain with the new records of a batch. It begins anew where everything has a head.
+    fn chain_with(&self, leaves: &[modkeep_tlog::Hash], plans: &[Plan]) -> Result<Option<LeafChain>, Error> {
+        let mut chain = if self.built == self.sequenced {
+            Some(LeafChain::new(id_of(self.sequenced)?))
+        } else {
+            self.chain
+        };
+        if let Some(chain) = &mut chain {
+            let new = leaves.iter().zip(plans).filter(|(_, plan)| matches!(plan, Plan::New { .. }));
+            new.for_each(|(leaf, _)| chain.append(leaf));
+        }
+        Ok(chain)
+    }
+
     fn append(
         &mut self,
         batch: &[NewRecord],
         plans: &[Plan],
-        end: u64,
+        growth: Growth,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let (first, epoch, mark) = (self.sequenced, self.epoch, self.marker.mark());
+        let epoch = self.epoch;
         let new = batch.iter().zip(plans).filter(|(_, plan)| matches!(plan, Plan::New { .. }));
         let sources = &mut self.sources;
         let outcome = transaction(&self.store.0, &self.connection, |connection| {
             // First, so that a writer that was overtaken writes nothing (R28).
-            rows::set_sequenced(connection, epoch, first, end, mark)?;
-            rows::insert(connection, sources, first, new.map(|(record, _)| record), to_micros(now))
+            rows::set_sequenced(connection, epoch, growth)?;
+            rows::insert(connection, sources, growth.old, new.map(|(record, _)| record), to_micros(now))
         });
         if outcome.is_err() {
             self.sources.forget();
         }
         self.kept(outcome)?;
-        (self.sequenced, self.noted) = (end, mark);
+        (self.sequenced, self.noted, self.chain) = (growth.new, growth.mark, growth.chain);
         Ok(())
     }
 
@@ -261,6 +307,7 @@ impl LogWriter {
             rows::set_edge(connection, old, edge)
         });
         self.kept(outcome)?;
+        self.built = last.size.get();
         self.edge = edge.to_vec();
         self.unaligned = unaligned;
         Ok(())
@@ -298,6 +345,22 @@ impl LogWriter {
             rows::put_cosigned(connection, size, checkpoint)
         });
         self.kept(outcome)
+    }
+
+    /// Forgets the records that have an id and no head, and puts full tiles that only they reach aside, unless `keep_tiles`.
+    /// For rows that changed before a head covered them (R14): nobody was answered with one of them. The writer that goes
+    /// on; the key index is made again.
+    pub fn forget_unbuilt(mut self, keep_tiles: bool) -> Result<Self, Error> {
+        self.usable()?;
+        if !keep_tiles {
+            tiles::put_aside(&*self.store.0.store.blobs, self.built, self.sequenced)?;
+        }
+        let epoch = self.epoch;
+        transaction(&self.store.0, &self.connection, |connection| rows::forget_unbuilt(connection, epoch))?;
+        let store = self.store.clone();
+        self.broken = Some(Error::Fenced); // by the next one
+        drop(self);
+        store.writer()
     }
 
     fn usable(&self) -> Result<(), Error> {
