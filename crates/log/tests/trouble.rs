@@ -4,16 +4,17 @@
 mod support;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use modkeep_log::keys::KeySigner;
 use modkeep_log::{
-    AppendError, Config, KnownHead, Log, Mutant, OpenError, Recovered, Recovery, Sabotage, State, Step,
-    recover,
+    AppendError, Config, KnownHead, Log, Mutant, OpenError, Parts, Recovered, Recovery, Sabotage, State,
+    Step, fsck, recover,
 };
 use modkeep_store::faults::{Fault, FaultyDisk};
-use modkeep_store::{LogStore, Store, SystemClock};
+use modkeep_store::{LogMutant, LogStore, LogTuning, Store, SystemClock};
 use modkeep_tlog::record::write_data_tile;
 use modkeep_tlog::{Hash, Tile, TreeSize};
 use support::{
@@ -112,10 +113,11 @@ async fn a_panic_at_any_step_lands_its_waiters_and_the_log_starts_again() {
     }
 }
 
-/// The k-th call to the disk fails, once (T4). Every eleventh k here; the nightly run of the program takes them all.
+/// The k-th call to the disk fails, once (T4). Every eleventh k here; `FAULT_EVERY=1` takes them all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_call_to_the_disk_may_fail_and_nothing_is_answered_wrongly() {
-    for (fault, mut k) in [(Fault::Io, 0), (Fault::Full, 5)] {
+    let every = std::env::var("FAULT_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(11);
+    for (fault, mut k) in [(Fault::Io, 0), (Fault::Full, every / 2)] {
         loop {
             let folder = new_folder();
             let disk = FaultyDisk::new();
@@ -146,8 +148,9 @@ async fn any_call_to_the_disk_may_fail_and_nothing_is_answered_wrongly() {
             if met == 0 {
                 break;
             }
-            k += 11;
+            k += every;
         }
+        println!("{fault:?}: the workload meets the disk {k} times");
         assert!(k > 30, "the workload meets the disk {k} times");
     }
 }
@@ -485,6 +488,7 @@ async fn mutants_do_not_survive() {
         Mutant::SkipReadBack,
         Mutant::SkipPublicHeads,
         Mutant::HideConflicts,
+        Mutant::RestartFromMemory,
     ] {
         assert!(is_noticed(mutant).await, "{mutant:?} survives");
     }
@@ -522,7 +526,45 @@ async fn is_noticed(mutant: Mutant) -> bool {
             log.close().await;
             seen.conflicts().is_empty()
         }
+        Mutant::RestartFromMemory => {
+            assert!(stops_after_an_error(None).await, "without a mistake");
+            !stops_after_an_error(Some(mutant)).await
+        }
         _ => killed_with(mutant).await.is_err(),
+    }
+}
+
+/// R10: after an error nothing goes on from memory: the sequencer says that it stops, and starts again from what is stored.
+async fn stops_after_an_error(mutant: Option<Mutant>) -> bool {
+    let (folder, disk, seen) = (new_folder(), FaultyDisk::new(), Seen::default());
+    let store = open_store(folder.path(), Arc::new(disk.clone()));
+    let config = sabotaged(Sabotage { mutant, hook: None });
+    let log = Log::open(parts(&store, config, &seen)).unwrap();
+    fill(&log, 0..10).await;
+    disk.fail_after(0, Fault::Io, false);
+    log.append(record(10)).await.unwrap_err();
+    log.close().await;
+    assert_eq!(disk.faults(), 1);
+    !seen.stops().is_empty()
+}
+
+/// A version that gets a second record is found by everybody who looks: the oracle, and the caller (R7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r7_an_index_that_is_passed_over_is_noticed() {
+    for (mutant, is_noticed) in [(None, false), (Some(LogMutant::SkipIndex), true)] {
+        let folder = new_folder();
+        let store = open_store(folder.path(), real());
+        let matter = store.log_tuned(LogTuning { mutant, ..LogTuning::default() }).unwrap();
+        let parts = Parts { store: matter.clone(), ..parts(&store, Config::default(), &Seen::default()) };
+        let log = Log::open(parts).unwrap();
+        fill(&log, 0..20).await;
+        let again = log.append(record(7)).await.unwrap();
+        assert_eq!(again.was_known, !is_noticed, "{mutant:?}");
+        log.close().await;
+        let report =
+            fsck::run(&matter, &fsck::Options::default(), &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(report.is_sound(), !is_noticed, "{mutant:?}: {report:?}");
+        assert_eq!(audit(&log, 20, &[]).is_err(), is_noticed, "{mutant:?}");
     }
 }
 
