@@ -171,6 +171,7 @@ pub(crate) fn by_store(subject: Subject, error: &StoreError) -> Failure {
         | StoreError::NewerFormat { .. }
         | StoreError::Conflict { .. }
         | StoreError::LogConflict { .. }
+        | StoreError::Backup { .. }
         | StoreError::WrongVersion { .. } => Failure::Internal { subject, reason: reason() },
     }
 }

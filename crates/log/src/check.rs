@@ -34,6 +34,7 @@ pub(crate) fn check(store: &LogStore, keys: &[VerifierKey], config: &Config) -> 
     let standing = check_stored(store, keys)?;
     if !mutant!(config, SkipPublicHeads) {
         check_public_heads(store, standing.head.as_ref(), keys, config)?;
+        check_restored(store, standing.tail.size(), keys, config)?;
     }
     Ok(standing)
 }
@@ -200,22 +201,49 @@ fn check_public_heads(
     }
 }
 
+/// A log that was put back from a backup goes on when somebody outside it has seen its newest head, and nobody a newer one.
+/// That nobody says anything proves nothing: the signatures after the backup may be known to clients alone (R27).
+fn check_restored(
+    store: &LogStore,
+    ours: TreeSize,
+    keys: &[VerifierKey],
+    config: &Config,
+) -> Result<(), OpenError> {
+    let Some((backup_of, file)) = store.restored()? else { return Ok(()) };
+    if outside_heads(keys, config)?.iter().any(|it| it.size == ours) {
+        return Ok(store.settle_restored()?);
+    }
+    Err(OpenError::Restored { backup_of, ours, file: file.display().to_string() })
+}
+
+/// The heads that were seen by somebody whom no backup of the data directory puts back.
+pub(crate) fn outside_heads(keys: &[VerifierKey], config: &Config) -> Result<Vec<KnownHead>, OpenError> {
+    let mut known = config.known_heads.clone();
+    let copy = config.head_copy.as_deref().map(head_copy::read).transpose()?.flatten();
+    known.extend(copy.and_then(|(seen_by, note)| read_head(seen_by, &note, keys)));
+    Ok(known)
+}
+
+/// The files with heads are not synced: after a power cut one may be torn. A head that we cannot read proves nothing.
+fn read_head(seen_by: String, note: &[u8], keys: &[VerifierKey]) -> Option<KnownHead> {
+    match open_note(note, keys) {
+        Ok(TreeHead { size, root }) => Some(KnownHead { seen_by, size, root: Some(root) }),
+        Err(error) => {
+            tracing::warn!(%seen_by, %error, "not a head of this log; passed over");
+            None
+        }
+    }
+}
+
 /// Every head that can be seen from here, and those that were given.
 pub(crate) fn public_heads(
     store: &LogStore,
     keys: &[VerifierKey],
     config: &Config,
 ) -> Result<Vec<KnownHead>, OpenError> {
-    let mut known = config.known_heads.clone();
-    let published = store.published()?.map(|note| ("the published file `latest`".to_owned(), note));
-    let copy = config.head_copy.as_deref().map(head_copy::read).transpose()?.flatten();
-    for (seen_by, note) in published.into_iter().chain(copy) {
-        match open_note(&note, keys) {
-            Ok(TreeHead { size, root }) => known.push(KnownHead { seen_by, size, root: Some(root) }),
-            // Neither file is synced: after a power cut it may be torn. A head that we cannot read proves nothing.
-            Err(error) => tracing::warn!(%seen_by, %error, "not a head of this log; passed over"),
-        }
-    }
+    let mut known = outside_heads(keys, config)?;
+    let published = store.published()?;
+    known.extend(published.and_then(|note| read_head("the published file `latest`".to_owned(), &note, keys)));
     if let Some((size, _)) = store.cosigned()? {
         let seen_by = "a witness that cosigned a checkpoint".to_owned();
         known.push(KnownHead { seen_by, size, root: None });

@@ -85,6 +85,21 @@ pub enum OpenError {
         /// The size of our newest head.
         ours: TreeSize,
     },
+    /// The data directory was put back from a backup, and nobody who would know has seen its newest head (R27): newer ones may
+    /// have been signed after the backup.
+    #[error(
+        "this log was put back from a backup of {backup_of}, and neither a copy of the newest head beside the key nor a \
+         witness says that the head of size {ours} is the newest that was signed; put KEYFILE.head back, or run `modkeep \
+         log recover`, or, if nothing was signed after that moment, say so by removing {file}"
+    )]
+    Restored {
+        /// When the backup was made.
+        backup_of: String,
+        /// The size of our newest head.
+        ours: TreeSize,
+        /// The mark in the data directory.
+        file: String,
+    },
     /// Somebody has seen another root at a size that we know: two histories (C4, check 2; R5).
     #[error(
         "{seen_by} has seen another head of size {size} than the one here: two histories of one log; nothing will be \

@@ -68,7 +68,10 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let (mut writer, standing) = begin(&recovery, &signers)?;
     let old = standing.tail.head();
     let from = old.size;
-    let Some(target) = target(&recovery, &signers, from)? else { return Ok(Recovered { from, to: from }) };
+    let Some(target) = target(&recovery, &signers, from)? else {
+        settle(&recovery, &signers, from)?;
+        return Ok(Recovered { from, to: from });
+    };
 
     let mut source = Source { recovery: &recovery, sequenced: standing.sequenced };
     follow(&mut source, &standing, target, |_, _| Ok(()))?;
@@ -81,6 +84,7 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     })?;
     let tail = tail.unwrap_or(standing.tail);
     commit(&mut writer, &recovery, &signers, old, &tail)?;
+    recovery.store.settle_restored()?;
     Ok(Recovered { from, to: target.size })
 }
 
@@ -100,22 +104,35 @@ fn begin(recovery: &Recovery<'_>, signers: &Signers) -> Result<(LogWriter, Stand
     }
 }
 
+/// Nobody has seen more than is here. Of a log put back from a backup that has to be said by somebody (R27).
+fn settle(recovery: &Recovery<'_>, signers: &Signers, ours: TreeSize) -> Result<(), OpenError> {
+    let mut seen: Vec<TreeSize> = given(recovery, signers)?.iter().map(|head| head.size).collect();
+    seen.extend(check::outside_heads(signers.keys(), &recovery.config)?.iter().map(|it| it.size));
+    if seen.contains(&ours) { Ok(recovery.store.settle_restored()?) } else { Ok(()) }
+}
+
 /// The largest signed head that is known, if it is ahead; an error when somebody has seen a larger one without it.
 fn target(recovery: &Recovery<'_>, signers: &Signers, from: TreeSize) -> Result<Option<TreeHead>, OpenError> {
     let known = check::public_heads(&recovery.store, signers.keys(), &recovery.config)?;
     let mut heads: Vec<TreeHead> =
         known.iter().filter_map(|it| Some(TreeHead { size: it.size, root: it.root? })).collect();
-    for note in &recovery.heads {
-        let opened = Note::open(note, signers.keys()).map_err(|error| error.to_string());
-        let head = opened.and_then(|open| TreeHead::parse(open.text()).map_err(|error| error.to_string()));
-        heads.push(head.map_err(|error| damaged(&format!("a head that was given: {error}")))?);
-    }
+    heads.extend(given(recovery, signers)?);
     let largest = heads.into_iter().max_by_key(|head| head.size).filter(|head| head.size > from);
     let reached = largest.map_or(from, |head| head.size);
     match known.into_iter().filter(|it| it.size > reached).max_by_key(|it| it.size) {
         Some(ahead) => Err(OpenError::Behind { seen_by: ahead.seen_by, seen: ahead.size, ours: reached }),
         None => Ok(largest),
     }
+}
+
+/// The heads that the operator gave.
+fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<TreeHead>, OpenError> {
+    let open = |note: &Vec<u8>| {
+        let opened = Note::open(note, signers.keys()).map_err(|error| error.to_string());
+        let head = opened.and_then(|open| TreeHead::parse(open.text()).map_err(|error| error.to_string()));
+        head.map_err(|error| damaged(&format!("a head that was given: {error}")))
+    };
+    recovery.heads.iter().map(open).collect()
 }
 
 /// Where the records come from.

@@ -74,6 +74,10 @@ pub(crate) enum Command {
     /// Check every byte kept against what was promised
     #[command(alias = "scrub")]
     Fsck(Fsck),
+    /// Copy everything kept, beside a running server; the keys of our log stay out
+    Backup(Backup),
+    /// Put a backup back into an empty data directory
+    Restore(Restore),
     /// Check every line of go.sum files against a checksum database
     Verify(Verify),
     /// Follow a checksum database and prove that it never misbehaved, or that it did
@@ -207,6 +211,30 @@ pub(crate) struct Fsck {
     /// Move damaged files to quarantine, so that they are fetched again
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+/// `backup`
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The folder of the backup, made if missing. Of an earlier backup there only what is new is copied, and it stays whole
+    /// until the new one is
+    pub(crate) dir: PathBuf,
+    /// Read again what an earlier run copied, and copy anew what is damaged
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+/// `restore`
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The folder that "backup" wrote
+    pub(crate) dir: PathBuf,
+    /// Our log signed nothing after this backup: it may go on from here. If that is not true, it ends as a forked log
+    #[arg(long)]
+    pub(crate) log_is_newest: bool,
+    /// Do not run fsck and log fsck at the end
+    #[arg(long)]
+    pub(crate) no_fsck: bool,
 }
 
 /// `verify`

@@ -25,14 +25,23 @@ pub(crate) fn open_readers<T>(
         Err(Error::Ledger { .. } | Error::DiskFull { .. }) if is_at_rest(path) => {
             // On a disk that is full or cannot be written the engine cannot make the shared memory that it wants beside a
             // WAL; with no WAL left, nothing will change under us and it can do without.
-            let uri = format!("file:{}?immutable=1", percent_encoded(path));
-            let readers = Readers::new(PathBuf::from(uri), flags | OpenFlags::SQLITE_OPEN_URI);
-            let found = readers.run(check)?;
-            Ok((readers, found))
+            open_at_rest(path, check)
         }
         Err(error) => Err(error),
         Ok(found) => Ok((plain, found)),
     }
+}
+
+/// Opens a database for reading that nobody writes to, and leaves nothing beside it.
+pub(crate) fn open_at_rest<T>(
+    path: &Path,
+    check: impl Fn(&Connection) -> Result<T, Error>,
+) -> Result<(Readers, T), Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let uri = format!("file:{}?immutable=1", percent_encoded(path));
+    let readers = Readers::new(PathBuf::from(uri), flags | OpenFlags::SQLITE_OPEN_URI);
+    let found = readers.run(check)?;
+    Ok((readers, found))
 }
 
 /// Whether the last process to use the ledger closed it properly, leaving no WAL that has to be read.

@@ -117,6 +117,15 @@ pub enum Error {
         /// What differs.
         what: String,
     },
+    /// A backup cannot be made or put back there: the folder is something else, or not whole (R27). Nothing that was
+    /// there before was changed.
+    #[error("{}: {reason}", .path.display())]
+    Backup {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// The store, or the runtime it works on, is shutting down.
     #[error("the store is closed")]
     Closed,

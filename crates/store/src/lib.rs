@@ -9,6 +9,7 @@
 //! The directory is laid out as the protocol names things, so that any file server can serve it
 //! (`docs/format.md`). Nothing else in the house touches it.
 
+pub mod backup;
 mod blobs;
 pub mod clock;
 #[cfg(feature = "testing")]

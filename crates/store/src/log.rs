@@ -21,9 +21,11 @@ macro_rules! mutant {
 }
 
 mod chain;
+pub(crate) mod copy;
 mod keys;
 mod open;
 pub(crate) mod read;
+pub(crate) mod restored;
 mod rows;
 mod tiles;
 mod write;
@@ -40,7 +42,7 @@ pub use write::LogWriter;
 /// The log's folder in the data directory.
 pub(crate) const FOLDER: &str = "log";
 /// Its database.
-const DATABASE: &str = "log.sqlite";
+pub(crate) const DATABASE: &str = "log.sqlite";
 /// The file of the note that was published last.
 const LATEST: &str = "latest";
 /// The file of the checkpoint that was published last.

@@ -1,6 +1,7 @@
 //! One file for each command, and what they share: the configuration, the store, the runtime.
 
 mod audit;
+mod backup;
 mod broken;
 mod completion;
 mod config;
@@ -54,6 +55,8 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::List(list) => list::run(list, &effective, output),
         Command::Show(show) => show::run(show, &effective, output),
         Command::Fsck(fsck) => fsck::run(fsck, &effective, output),
+        Command::Backup(backup) => backup::backup(backup, &effective, output),
+        Command::Restore(restore) => backup::restore(restore, &effective, output),
         Command::Verify(verify) => verify::run(verify, &effective, output),
         Command::Audit(audit) => audit::run(audit, &effective, output),
         Command::Proof(command) => proof::run(command, &effective, output),

@@ -17,6 +17,7 @@
 )]
 
 mod auditing;
+mod backup;
 mod cli;
 mod differential;
 mod disk_full;

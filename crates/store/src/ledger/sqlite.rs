@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::clock::{from_micros, to_micros};
 use crate::engine::{
-    WRITER_SETTINGS, damaged, execute, failed, get, one, open_readers, rows, signed, unsigned,
+    WRITER_SETTINGS, damaged, execute, failed, get, one, open_at_rest, open_readers, rows, signed, unsigned,
 };
 use crate::error::Error;
 use crate::evidence::{EvidenceKind, KeptEvidence};
@@ -57,7 +57,15 @@ impl SqliteLedger {
 
     /// Opens it for reading only, beside a writer, at rest, or on a disk that cannot be written (R12).
     pub fn open_read_only(path: &Path) -> Result<Self, Error> {
-        let (readers, format) = open_readers(path, format_of)?;
+        Self::reading(open_readers(path, format_of)?)
+    }
+
+    /// Opens a copy that nobody writes to, and leaves nothing beside it.
+    pub(crate) fn open_at_rest(path: &Path) -> Result<Self, Error> {
+        Self::reading(open_at_rest(path, format_of)?)
+    }
+
+    fn reading((readers, format): (Readers, Option<u32>)) -> Result<Self, Error> {
         match format {
             None => Err(Error::Ledger { doing: "open", detail: "there is no ledger here yet".to_owned() }),
             Some(_) => Ok(Self { readers, writer: None }),

@@ -12,6 +12,7 @@ use crate::engine::damaged;
 use crate::error::Error;
 use crate::ledger::readers::Readers;
 use crate::log::keys::{Digest, KEYS, Keys};
+use crate::log::restored::RESTORED;
 use crate::log::tiles::{self, TileFile};
 use crate::log::{
     CHECKPOINT, DATABASE, FOLDER, LATEST, LeafChain, LogRecord, LogRow, LogState, LogTuning, LogWriter,
@@ -274,7 +275,7 @@ impl LogStore {
             let (folder, name) = path.rsplit_once('/').unwrap_or_default();
             let is_ours = match name {
                 "tile" | KEYS => kind == EntryKind::Directory && folder == FOLDER,
-                LATEST | CHECKPOINT => kind == EntryKind::File && folder == FOLDER,
+                LATEST | CHECKPOINT | RESTORED => kind == EntryKind::File && folder == FOLDER,
                 _ if folder == FOLDER => {
                     name.strip_prefix(DATABASE).is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm"))
                 }

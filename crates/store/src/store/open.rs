@@ -36,6 +36,7 @@ impl Store {
     /// The same on another disk. For tests.
     pub fn open_on(config: Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let room = Arc::new(Room::new(disk, config.path, config.min_free));
+        Self::refuse_half(room.disk(), room.root())?;
         let lock = match take_lock(&room) {
             Ok(lock) => lock,
             Err(Error::ReadOnly { reason }) => return Self::reading(room, clock, &reason),
@@ -63,6 +64,7 @@ impl Store {
     /// Blocking.
     pub fn open_read_only(config: Config) -> Result<Self, Error> {
         let room = Arc::new(Room::new(Arc::new(RealDisk), config.path, config.min_free));
+        Self::refuse_half(room.disk(), room.root())?;
         Self::reading(room, Arc::new(SystemClock), "it was opened for reading")
     }
 
