@@ -42,10 +42,12 @@ pub enum Event<'a> {
         /// Whether it starts again by itself, from what is stored.
         restarts: bool,
     },
-    /// A witness was asked about the newest head, and this came of it (B3).
+    /// A witness was asked about a head, and this came of it (B3).
     Witness {
         /// Its name.
         witness: &'a str,
+        /// The size of the head.
+        size: TreeSize,
         /// What it answered.
         reply: &'a Reply,
     },
@@ -128,7 +130,8 @@ impl Observer {
         Self(Arc::new(tell))
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    /// Tells it.
+    pub fn tell(&self, event: &Event<'_>) {
         (self.0)(event);
     }
 }

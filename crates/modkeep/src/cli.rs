@@ -366,6 +366,8 @@ pub(crate) enum LogCommand {
     Keygen(Keygen),
     /// Have everything recorded that a go.sum names, and compare: the exit status is 7 if a sum differs
     Import(LogImport),
+    /// Say how far our log is, who has cosigned it, and what witnesses and users found
+    Status,
     /// Check every record, tile and head of our log against each other
     Fsck(LogFsck),
     /// Write the log as a tree of files that any file server can serve

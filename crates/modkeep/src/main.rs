@@ -7,6 +7,7 @@ mod exit;
 mod log;
 mod origins;
 mod output;
+mod verdicts;
 mod watch;
 mod wiring;
 

@@ -18,6 +18,7 @@ use crate::ledger::{
 };
 use crate::name::{BlobName, FileKind, Repository, Sha256Sum};
 use crate::origins::{OriginCheck, OriginState};
+use crate::verdicts::Verdict;
 use crate::verify::{Basis, FirstSight};
 
 pub use log::{head, log, own};
@@ -39,6 +40,7 @@ pub fn ledger(ledger: &dyn Ledger) {
     damaged_files_are_marked_and_repaired(ledger);
     looks_at_origins_are_kept(ledger);
     the_log_learns_of_complete_versions(ledger);
+    each_judge_has_a_last_word(ledger);
     answers_replace_each_other(ledger);
     queries_are_bounded(ledger);
     heads_are_compared_and_set(ledger);
@@ -286,6 +288,27 @@ fn the_log_learns_of_complete_versions(ledger: &dyn Ledger) {
     record(ledger, complete).unwrap();
     assert_eq!(pending(0), [told(second, "v1.1.0")], "what is settled does not come back");
     assert!(ledger.doubts().unwrap().is_empty());
+}
+
+fn each_judge_has_a_last_word(ledger: &dyn Ledger) {
+    let verdict = |judge: &str, outcome: &str, size, seconds| Verdict {
+        log: "sums.example/log".to_owned(),
+        judge: judge.to_owned(),
+        outcome: outcome.to_owned(),
+        size,
+        at: at(seconds),
+        since: at(seconds),
+        detail: format!("at {seconds}"),
+    };
+    let say = |verdict: &Verdict| ledger.put_verdict(verdict.clone()).unwrap();
+    assert_eq!(ledger.verdicts().unwrap(), []);
+    say(&verdict("witness w", "cosigned", Some(7), 1));
+    say(&verdict("gossip", "fork", None, 2));
+    say(&verdict("witness w", "cosigned", Some(9), 3));
+    let still = Verdict { since: at(1), ..verdict("witness w", "cosigned", Some(9), 3) };
+    assert_eq!(ledger.verdicts().unwrap(), [verdict("gossip", "fork", None, 2), still]);
+    say(&verdict("witness w", "refused", Some(9), 4));
+    assert_eq!(ledger.verdicts().unwrap()[1], verdict("witness w", "refused", Some(9), 4));
 }
 
 fn answers_replace_each_other(ledger: &dyn Ledger) {

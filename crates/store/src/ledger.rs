@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::evidence::{EvidenceKind, KeptEvidence};
 use crate::name::{FileKind, Repository, Sha256Sum};
 use crate::origins::OriginCheck;
+use crate::verdicts::Verdict;
 use crate::verify::{Basis, Recorded};
 
 /// Who may learn that a version exists.
@@ -352,6 +353,10 @@ pub trait Ledger: Send + Sync + Debug {
     fn log_pending(&self, after: u64, limit: u32) -> Result<Vec<(Repository, VersionRecord)>, Error>;
     /// The log knows these versions now; unknown numbers are passed over.
     fn settle_log_pending(&self, ids: &[u64]) -> Result<(), Error>;
+    /// Keeps what a judge found of a log, in place of its last word. `since` is kept while the outcome stays the same.
+    fn put_verdict(&self, verdict: Verdict) -> Result<(), Error>;
+    /// The last word of each judge of each log, by both names.
+    fn verdicts(&self) -> Result<Vec<Verdict>, Error>;
     /// The ledger's doubts about itself: the engine's own check, totals against rows, feed order, dangling rows.
     fn doubts(&self) -> Result<Vec<Doubt>, Error>;
     /// Transactions made durable since the start; each costs one sync.

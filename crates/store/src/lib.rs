@@ -31,6 +31,7 @@ mod origins;
 mod scratch;
 mod space;
 mod store;
+mod verdicts;
 mod verify;
 mod workspace;
 
@@ -55,6 +56,7 @@ pub use origins::{OriginCheck, OriginState};
 pub use scratch::Scratch;
 pub use space::{MinFree, Space};
 pub use store::{Config, Incoming, Parts, Store, StoredFile, Usage};
+pub use verdicts::Verdict;
 pub use verify::{
     Anomalous, Basis, Body, BrokenZip, Fetched, FetchedInfo, FetchedMod, FetchedZip, FirstSight, Mismatch,
     Recorded, UnfitInfo, Unreadable, Verified, ZipSink,

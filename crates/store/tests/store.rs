@@ -306,12 +306,12 @@ fn a_newer_format_is_refused_untouched() {
     let ledger = folder.path().join("ledger.sqlite");
     let connection = rusqlite::Connection::open(&ledger).unwrap();
     connection
-        .execute_batch("UPDATE meta SET value = '4' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
+        .execute_batch("UPDATE meta SET value = '5' WHERE key = 'format'; PRAGMA wal_checkpoint(TRUNCATE);")
         .unwrap();
     drop(connection);
     let before = std::fs::read(&ledger).unwrap();
     let outcome = Store::open(config(folder.path()), Arc::new(SystemClock));
-    assert!(matches!(outcome, Err(Error::NewerFormat { found: 4, known: 3 })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::NewerFormat { found: 5, known: 4 })), "{outcome:?}");
     assert!(matches!(Store::open_read_only(config(folder.path())), Err(Error::NewerFormat { .. })));
     assert_eq!(std::fs::read(&ledger).unwrap(), before);
 }
@@ -327,7 +327,7 @@ async fn format_1_becomes_the_present_one_and_keeps_everything() {
     let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE origins; DROP TABLE log_pending; UPDATE meta SET value = '1' WHERE key = 'format';",
+            "DROP TABLE origins; DROP TABLE log_pending; DROP TABLE verdicts; UPDATE meta SET value = '1' WHERE key = 'format';",
         )
         .unwrap();
     drop(connection);
@@ -335,6 +335,7 @@ async fn format_1_becomes_the_present_one_and_keeps_everything() {
     // Who only reads finds the old format and reads it.
     let reader = Store::open_read_only(config(folder.path())).unwrap();
     assert_eq!(reader.version(&Repository::main(), &which).await.unwrap(), before);
+    assert_eq!(reader.verdicts().await.unwrap(), []);
     drop(reader);
     let store = open(folder.path());
     assert_eq!(store.version(&Repository::main(), &which).await.unwrap(), before);
@@ -355,7 +356,9 @@ async fn format_3_tells_the_log_of_what_was_there() {
     drop(store);
     let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
     connection
-        .execute_batch("DROP TABLE log_pending; UPDATE meta SET value = '2' WHERE key = 'format';")
+        .execute_batch(
+            "DROP TABLE log_pending; DROP TABLE verdicts; UPDATE meta SET value = '2' WHERE key = 'format';",
+        )
         .unwrap();
     drop(connection);
     let reader = Store::open_read_only(config(folder.path())).unwrap();

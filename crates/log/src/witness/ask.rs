@@ -52,6 +52,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether it says that the head does not continue what it has seen (422): a fork, or a proof that is wrong.
+    pub fn contradicts(&self) -> bool {
+        matches!(self, Self::Refused { status: CONTRADICTION, .. })
+    }
+
     /// One word, for metrics.
     pub fn word(&self) -> &'static str {
         match self {

@@ -257,7 +257,7 @@ impl Collector {
     fn note(&mut self, index: usize, reply: &Reply, size: TreeSize) {
         let (Some(asker), Some(turn)) = (self.askers.get(index), self.turns.get_mut(index)) else { return };
         let now = Instant::now();
-        self.log.tell(&Event::Witness { witness: asker.name(), reply });
+        self.log.tell(&Event::Witness { witness: asker.name(), size, reply });
         match reply {
             Reply::Cosigned(_) => turn.cosigned(size, now),
             Reply::Conflict(told) => {

@@ -62,6 +62,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Proof(command) => proof::run(command, &effective, output),
         Command::Witness(command) => witness::run(command, cli.global.color, &effective, output),
         Command::Config(command) => Ok(config::run(command, &effective, output)),
+        Command::Log(LogCommand::Status) => log::status(&effective, output),
         Command::Log(LogCommand::Fsck(fsck)) => log::fsck(fsck, &effective, output),
         Command::Log(LogCommand::Export(export)) => log::export(export, &effective, output),
         Command::Log(LogCommand::Rebuild(rebuild)) => log::rebuild(rebuild, &effective, output),

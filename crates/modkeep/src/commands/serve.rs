@@ -45,7 +45,11 @@ pub(super) fn run(
             crate::wiring::check(effective)?;
             House::build(effective, &sources, observer)?
         } else {
-            House::build_with_log(effective, &sources, observer, watch::log::observer(&metrics, alarms))?
+            let told = watch::log::observer(&metrics, alarms);
+            let (told, found) = crate::verdicts::ears(&effective.config.log.name, told);
+            let house = House::build_with_log(effective, &sources, observer, told)?;
+            house.keep(crate::verdicts::keep(house.store.clone(), found));
+            house
         };
         if serve.check {
             house.close().await;

@@ -79,7 +79,7 @@ pub(crate) fn observer(metrics: &Metrics, alarms: Alarms) -> Observer {
             }
             Event::Conflict { .. } => count("conflict", 1),
             Event::Busy => count("busy", 1),
-            Event::Witness { witness, reply } => {
+            Event::Witness { witness, reply, .. } => {
                 let witness = (*witness).to_owned();
                 asked.get_or_create(&Asked { witness: witness.clone(), result: reply.word() }).inc();
                 if matches!(reply, Reply::Cosigned(_)) {
@@ -129,10 +129,10 @@ fn log(event: &Event<'_>) {
         Event::Stopped { reason, restarts } => {
             tracing::error!(event = "log", restarts, "nothing is signed any more: {reason}");
         }
-        Event::Witness { witness, reply: Reply::Cosigned(_) } => {
+        Event::Witness { witness, reply: Reply::Cosigned(_), .. } => {
             tracing::debug!(event = "witness", witness, "cosigned");
         }
-        Event::Witness { witness, reply } => tracing::warn!(event = "witness", witness, "{reply}"),
+        Event::Witness { witness, reply, .. } => tracing::warn!(event = "witness", witness, "{reply}"),
         Event::WitnessContradicts { witness, size, text } => {
             let size = size.get();
             tracing::error!(

@@ -104,6 +104,16 @@ fn hostile_i14_two_heads_that_contradict_each_other_are_evidence_and_an_alarm() 
     );
     // Who holds the key has contradicted himself; what is recorded is served all the same, and goes on.
     assert_eq!(modkeep.get(&format!("/log/lookup/{TERN}")).status, 200);
+    let verdict = loop {
+        let status = setup.run(&["log", "status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&ended(&status, 0)).unwrap();
+        assert_eq!(status["head"]["size"], log_size(&modkeep));
+        match &status["verdicts"][0] {
+            serde_json::Value::Null => std::thread::sleep(std::time::Duration::from_millis(20)), // it is on its way
+            verdict => break verdict.clone(),
+        }
+    };
+    assert_eq!((&verdict["judge"], &verdict["outcome"]), (&"gossip".into(), &"fork".into()), "{verdict}");
     modkeep.stop();
     let ledger = rusqlite::Connection::open(setup.store().join("ledger.sqlite")).unwrap();
     let kept: u32 = ledger

@@ -24,10 +24,11 @@ use crate::ledger::{
 };
 use crate::name::{FileKind, Repository, Sha256Sum};
 use crate::origins::{OriginCheck, OriginState};
+use crate::verdicts::Verdict;
 use crate::verify::Basis;
 
 /// The format that this program writes, and the newest that it reads.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The ledger of one machine: the file `ledger.sqlite` of the data directory.
 #[derive(Debug)]
@@ -107,7 +108,8 @@ fn create(connection: &Connection) -> Result<(), Error> {
 
 /// What each format adds to the one before: the first line makes format 2 of format 1. A new ledger goes the same way, so
 /// that both are the same.
-const MIGRATIONS: [&str; 2] = [include_str!("format_2.sql"), include_str!("format_3.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("format_2.sql"), include_str!("format_3.sql"), include_str!("format_4.sql")];
 
 /// Brings an older ledger to today's format, each step in a transaction of its own (R29).
 fn migrate(connection: &Connection, found: u32) -> Result<(), Error> {
@@ -685,6 +687,41 @@ impl Ledger for SqliteLedger {
         self.write(move |connection| {
             let sql = "DELETE FROM log_pending WHERE version = ?1";
             ids.iter().try_for_each(|id| execute(connection, sql, params![signed(*id)]).map(|_| ()))
+        })
+    }
+
+    fn put_verdict(&self, verdict: Verdict) -> Result<(), Error> {
+        let sql = "INSERT INTO verdicts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (log, judge) DO UPDATE SET \
+            since = CASE outcome WHEN excluded.outcome THEN since ELSE excluded.since END, \
+            outcome = excluded.outcome, size = excluded.size, at = excluded.at, detail = excluded.detail";
+        self.write(move |connection| {
+            let Verdict { log, judge, outcome, size, at, since, detail } = &verdict;
+            let (at, since) = (to_micros(*at), to_micros(*since));
+            let row = params![log, judge, outcome, size.map(signed), at, since, detail];
+            execute(connection, sql, row).map(|_| ())
+        })
+    }
+
+    fn verdicts(&self) -> Result<Vec<Verdict>, Error> {
+        let sql = "SELECT log, judge, outcome, size, at, since, detail FROM verdicts ORDER BY log, judge";
+        let read = |row: &Row<'_>| {
+            Ok(Verdict {
+                log: get(row, 0)?,
+                judge: get(row, 1)?,
+                outcome: get(row, 2)?,
+                size: get::<Option<i64>>(row, 3)?.map(unsigned).transpose()?,
+                at: from_micros(get(row, 4)?),
+                since: from_micros(get(row, 5)?),
+                detail: get(row, 6)?,
+            })
+        };
+        self.readers.run(|connection| {
+            // Who only reads may find an older format.
+            if format_of(connection)? < Some(4) {
+                Ok(Vec::new())
+            } else {
+                rows(connection, sql, params![], read)
+            }
         })
     }
 

@@ -5,9 +5,11 @@ mod fsck;
 mod import;
 mod keygen;
 mod rebuild;
+mod status;
 
 pub(super) use export::run as export;
 pub(super) use fsck::run as fsck;
 pub(super) use import::run as import;
 pub(super) use keygen::run as keygen;
 pub(super) use rebuild::run as rebuild;
+pub(super) use status::run as status;
