@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use modkeep_testkit::ModuleWorld;
 use modkeep_testkit::kinds::noise;
 
-use crate::{assert_sound, mirror_of, upstream_of};
+use crate::log_copy::LogCopy;
+use crate::{assert_sound, ended, mirror_of, upstream_of, with_log};
 
 /// A small file system of its own, unmounted with the value.
 struct SmallDisk(PathBuf);
@@ -78,6 +79,75 @@ fn hostile_k09_a_full_disk_refuses_new_modules_and_serves_the_stored() {
         }
     }
     modkeep.stop();
+    assert_sound(&setup);
+}
+
+/// The same for our own log: at whatever step of an append the space ends, nothing signed is lost or unsaid, what is in the
+/// log is read, and the record comes when there is room again, without a restart.
+#[test]
+fn a_full_disk_keeps_new_records_waiting_and_serves_the_log() {
+    const STEPS: [u64; 8] = [0, 4096, 8192, 16_384, 40_000, 70_000, 120_000, 200_000];
+    let mut world = ModuleWorld::new();
+    world.add_library("early.example/m", "v1.0.0");
+    for step in 0..STEPS.len() {
+        world.add_library(&format!("step{step}.example/m"), "v1.0.0");
+    }
+    let upstream = upstream_of(&world);
+    let (setup, key) = with_log(mirror_of(&upstream).with("MODKEEP_STORE_MIN_FREE", "0"));
+    let disk = setup.home().join("disk");
+    let Some(_mounted) = SmallDisk::mount(&disk, "24m") else { return };
+    let setup = setup.store_at(&disk.join("store"));
+    let modkeep = setup.serve();
+    let early = modkeep.get("/log/lookup/early.example/m@v1.0.0");
+    assert_eq!(early.status, 200, "{}", early.text());
+    let mut copy = LogCopy::new(&key);
+    for (step, left) in STEPS.into_iter().enumerate() {
+        let filler = disk.join("filler");
+        fill(&filler, left);
+        let path = format!("/log/lookup/step{step}.example/m@v1.0.0");
+        let answer = modkeep.get(&path);
+        let refused = matches!(answer.status, 503 | 507) && answer.header("retry-after").is_some();
+        assert!(answer.status == 200 || refused, "{left} bytes left: {} {}", answer.status, answer.text());
+        assert_eq!(modkeep.get("/log/lookup/early.example/m@v1.0.0").status, 200, "{left} bytes left");
+        copy.follow(&modkeep).unwrap();
+        std::fs::remove_file(&filler).unwrap();
+        let begin = Instant::now();
+        while modkeep.get(&path).status != 200 {
+            assert!(begin.elapsed() < Duration::from_secs(10), "no service after room came back");
+            std::thread::sleep(Duration::from_millis(100)); // the store looks at real time
+        }
+        copy.follow(&modkeep).unwrap();
+        copy.was_given(&path, &modkeep.get(&path).body).unwrap();
+    }
+    assert_eq!(copy.records(), 1 + u64::try_from(STEPS.len()).unwrap());
+    modkeep.stop();
+    assert_sound(&setup);
+    ended(&setup.run(&["log", "fsck"]), 0);
+}
+
+/// Started where there is no room at all, it serves what is kept, log included, and signs nothing.
+#[test]
+fn a_start_on_a_full_disk_serves_the_log() {
+    let mut world = ModuleWorld::new();
+    world.add_library("early.example/m", "v1.0.0");
+    let upstream = upstream_of(&world);
+    let (setup, key) = with_log(mirror_of(&upstream).with("MODKEEP_STORE_MIN_FREE", "0"));
+    let disk = setup.home().join("disk");
+    let Some(_mounted) = SmallDisk::mount(&disk, "24m") else { return };
+    let setup = setup.store_at(&disk.join("store"));
+    let modkeep = setup.serve();
+    let early = modkeep.get("/log/lookup/early.example/m@v1.0.0");
+    assert_eq!(early.status, 200, "{}", early.text());
+    modkeep.stop();
+    let filler = disk.join("filler");
+    fill(&filler, 0);
+    let modkeep = setup.serve();
+    assert_eq!(modkeep.get("/log/lookup/early.example/m@v1.0.0").body, early.body);
+    let mut copy = LogCopy::new(&key);
+    copy.follow(&modkeep).unwrap();
+    assert_eq!(copy.records(), 1);
+    modkeep.stop();
+    std::fs::remove_file(&filler).unwrap();
     assert_sound(&setup);
 }
 
