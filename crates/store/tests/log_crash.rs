@@ -238,7 +238,13 @@ impl Tally {
                     let context = format!("crash after {changes} changes, {survival:?}");
                     self.tried += 1;
                     let world = &recorded.worlds[mark];
-                    try_one(folder.path(), world, recorded.promised(changes), self.tried % 8 == 0, &context);
+                    try_one(
+                        folder.path(),
+                        world,
+                        recorded.promised(changes),
+                        self.tried.is_multiple_of(8),
+                        &context,
+                    );
                 }
             }
         }
@@ -252,12 +258,12 @@ impl Tally {
             let (before, after) = (&recorded.worlds[number - 1], &recorded.worlds[number]);
             let crash = recorded.disk.crash_after(at);
             for (torn, what) in torn(before, after) {
-                let survival = if self.tried % 2 == 0 { Survival::All } else { Survival::Synced };
+                let survival = if self.tried.is_multiple_of(2) { Survival::All } else { Survival::Synced };
                 let folder = new_folder();
                 crash.stage(survival, folder.path()).unwrap();
                 let context = format!("state {number} of the database, {what}, {survival:?}");
                 self.tried += 1;
-                check(folder.path(), &torn, recorded.promised(at), self.tried % 16 == 0, &context);
+                check(folder.path(), &torn, recorded.promised(at), self.tried.is_multiple_of(16), &context);
             }
         }
     }
@@ -281,7 +287,8 @@ fn torn(before: &World, after: &World) -> Vec<(World, String)> {
         for seed in 0..if stride() == 1 { 64_usize } else { 6 } {
             let mut mixed = later_file.clone();
             for (number, (new, old)) in mixed.chunks_mut(512).zip(file.chunks(512)).enumerate() {
-                if (number * 2_654_435_761 ^ seed * 40_503) >> 7 & 1 == 0 && new.len() == old.len() {
+                let is_old = (((number * 2_654_435_761) ^ (seed * 40_503)) >> 7) & 1 == 0;
+                if is_old && new.len() == old.len() {
                     new.copy_from_slice(old);
                 }
             }
