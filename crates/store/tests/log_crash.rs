@@ -14,10 +14,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use modkeep_store::contract::head;
-use modkeep_store::faults::{Call, RecordingDisk, Survival};
+use modkeep_store::faults::{Call, Crash, RecordingDisk, Survival};
 use modkeep_store::{Error, LogMutant, LogStore, LogTuning, LogWriter, Store, SystemClock};
 use support::{config, new_folder};
 use support_log::*;
@@ -207,7 +208,32 @@ fn stride() -> usize {
 
 /// How many strengths of one crash are tried, apart from the first three.
 fn strengths() -> usize {
-    if stride() == 1 { 28 } else { 7 }
+    if stride() == 1 { usize::MAX } else { 7 }
+}
+
+/// One state to try.
+struct Job<'a> {
+    crash: &'a Crash,
+    survival: Survival,
+    world: World,
+    promise: &'a Promise,
+    goes_on: bool,
+    context: String,
+}
+
+fn try_state(job: &Job<'_>) {
+    let folder = new_folder();
+    job.crash.stage(job.survival, folder.path()).unwrap();
+    check(folder.path(), &job.world, job.promise, job.goes_on, &job.context);
+}
+
+/// Some side by side: each of them opens, syncs and closes files.
+fn side_by_side(jobs: &[Job<'_>], try_one: &(impl Fn(&Job<'_>) + Sync)) {
+    std::thread::scope(|scope| {
+        for some in jobs.chunks(jobs.len().div_ceil(4).max(1)) {
+            scope.spawn(move || some.iter().for_each(try_one));
+        }
+    });
 }
 
 /// Counts the states, and keeps those apart that were met before.
@@ -218,35 +244,29 @@ struct Tally {
 }
 
 impl Tally {
-    /// Tries every `stride()`-th crash in some strengths, others each time, until one says no.
-    fn try_disk(
-        &mut self,
-        recorded: &Recorded,
-        mut try_one: impl FnMut(&Path, &World, &Promise, bool, &str),
-    ) {
+    /// Tries every `stride()`-th crash in some strengths, others each time.
+    fn try_disk(&mut self, recorded: &Recorded, try_one: &(impl Fn(&Job<'_>) + Sync)) {
         for changes in (0..=recorded.disk.changes()).filter(|changes| changes % stride() == 0) {
             let crash = recorded.disk.crash_after(changes);
             let Some(mark) = crash.mark() else { continue };
-            let mut survivals = crash.survivals(0..12);
-            let last = survivals.len() - 3;
-            survivals[3..].rotate_left(changes * 7 % last);
-            survivals.truncate(3 + strengths());
-            for survival in survivals {
-                if self.met.insert((crash.fingerprint(survival), mark)) {
-                    let folder = new_folder();
-                    crash.stage(survival, folder.path()).unwrap();
-                    let context = format!("crash after {changes} changes, {survival:?}");
-                    self.tried += 1;
-                    let world = &recorded.worlds[mark];
-                    try_one(
-                        folder.path(),
-                        world,
-                        recorded.promised(changes),
-                        self.tried.is_multiple_of(8),
-                        &context,
-                    );
-                }
-            }
+            let mut survivals = crash.survivals(0..24);
+            let others = survivals.len() - 3;
+            survivals[3..].rotate_left(changes * 7 % others);
+            survivals.truncate(strengths().saturating_add(3));
+            survivals.retain(|survival| self.met.insert((crash.fingerprint(*survival), mark)));
+            let jobs: Vec<Job<'_>> = (self.tried..)
+                .zip(survivals)
+                .map(|(number, survival)| Job {
+                    crash: &crash,
+                    survival,
+                    world: recorded.worlds[mark].clone(),
+                    promise: recorded.promised(changes),
+                    goes_on: number.is_multiple_of(8),
+                    context: format!("crash after {changes} changes, {survival:?}"),
+                })
+                .collect();
+            self.tried += jobs.len();
+            side_by_side(&jobs, try_one);
         }
     }
 
@@ -257,14 +277,24 @@ impl Tally {
         for (at, number) in marks.filter(|(_, number)| *number > 0) {
             let (before, after) = (&recorded.worlds[number - 1], &recorded.worlds[number]);
             let crash = recorded.disk.crash_after(at);
-            for (torn, what) in torn(before, after) {
-                let survival = if self.tried.is_multiple_of(2) { Survival::All } else { Survival::Synced };
-                let folder = new_folder();
-                crash.stage(survival, folder.path()).unwrap();
-                let context = format!("state {number} of the database, {what}, {survival:?}");
-                self.tried += 1;
-                check(folder.path(), &torn, recorded.promised(at), self.tried.is_multiple_of(16), &context);
-            }
+            let jobs: Vec<Job<'_>> = (self.tried..)
+                .zip(torn(before, after))
+                .map(|(number, (world, what))| {
+                    let survival = if number.is_multiple_of(2) { Survival::All } else { Survival::Synced };
+                    Job {
+                        crash: &crash,
+                        survival,
+                        world,
+                        promise: recorded.promised(at),
+                        goes_on: number.is_multiple_of(16),
+                        context: format!(
+                            "on the way to state {number} of the database, {what}, {survival:?}"
+                        ),
+                    }
+                })
+                .collect();
+            self.tried += jobs.len();
+            side_by_side(&jobs, &try_state);
         }
     }
 }
@@ -303,7 +333,7 @@ fn no_crash_loses_a_record_or_gives_two_ids() {
     let folder = new_folder();
     let recorded = run(folder.path(), None, SMALL);
     let mut tally = Tally::default();
-    tally.try_disk(&recorded, check);
+    tally.try_disk(&recorded, &try_state);
     let of_the_disk = tally.tried;
     tally.try_database(&recorded);
     println!(
@@ -315,14 +345,15 @@ fn no_crash_loses_a_record_or_gives_two_ids() {
     assert!(tally.tried >= if stride() == 1 { 20_000 } else { 500 }, "only {} crash states", tally.tried);
 }
 
-/// How many crashes of a run end badly, at least up to the first.
+/// Whether a crash of a run ends badly.
 fn is_noticed(recorded: &Recorded) -> bool {
-    let mut noticed = false;
-    Tally::default().try_disk(recorded, |folder, world, promise, goes_on, context| {
-        let judged = || check(folder, world, promise, goes_on, context);
-        noticed |= !noticed && catch_unwind(AssertUnwindSafe(judged)).is_err();
+    let noticed = AtomicBool::new(false);
+    Tally::default().try_disk(recorded, &|job: &Job<'_>| {
+        if !noticed.load(Ordering::Relaxed) && catch_unwind(AssertUnwindSafe(|| try_state(job))).is_err() {
+            noticed.store(true, Ordering::Relaxed);
+        }
     });
-    noticed
+    noticed.into_inner()
 }
 
 /// The harness itself: a program that forgets its syncs is caught, and so is one that gives ids twice.
