@@ -61,8 +61,9 @@ pub struct Recovered {
 
 /// Rebuilds forward to the largest known head. Blocking, for as long as the records are many.
 ///
-/// Stopped in the middle, it is run again. The records that come back are said to be of our own, for what vouched for
-/// them is not in the tiles.
+/// Stopped in the middle, it is run again. Records whose rows are here keep their source and their proof. Those that come back
+/// from tiles are said to be of our own, for what vouched for them is not in the tiles; who may see a module, and who
+/// decides about it, is never asked of that.
 pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let signers = Signers::new(recovery.signers.clone())?;
     let (mut writer, standing) = begin(&recovery, &signers)?;

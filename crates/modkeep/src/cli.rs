@@ -374,6 +374,8 @@ pub(crate) enum LogCommand {
     Export(LogExport),
     /// Make missing tiles and the index of names again from the records, or a whole log from an exported tree
     Rebuild(LogRebuild),
+    /// Bring an old copy of our log forward to the newest head that anybody has seen, so that it may sign again
+    Recover(LogRecover),
 }
 
 /// `log rebuild`
@@ -385,6 +387,19 @@ pub(crate) struct LogRebuild {
     /// Whose signature the tree's heads must bear; else that of the configured key
     #[arg(long, value_name = "NAME+HASH+KEY", requires = "from")]
     pub(crate) key: Option<String>,
+}
+
+/// `log recover`
+#[derive(Args, Debug)]
+pub(crate) struct LogRecover {
+    /// A signed head that somebody has seen, as latest serves it; the copy beside the key is looked at in any case. May be
+    /// repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) head: Vec<PathBuf>,
+    /// A tree of this log, exported or copied from a replica: its latest is a head that was seen, and its tiles stand in for
+    /// those that are missing here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// `log fsck`

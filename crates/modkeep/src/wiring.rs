@@ -345,6 +345,16 @@ pub(crate) fn log_verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, F
     log::verifiers(effective)
 }
 
+/// Brings an old copy of our own log forward to the largest of the heads that are known (C4).
+pub(crate) fn recover_log(
+    effective: &Effective,
+    store: modkeep_store::LogStore,
+    heads: Vec<Vec<u8>>,
+    tiles: &dyn Fn(&modkeep_tlog::Tile) -> Option<Vec<u8>>,
+) -> Result<modkeep_log::Recovered, Failed> {
+    log::recover(effective, store, heads, tiles)
+}
+
 /// Modules that no public database is asked about: their names are private, or they are not checked.
 pub(crate) fn unasked(effective: &Effective) -> Result<Vec<Patterns>, Failed> {
     let unchecked = &effective.config.verify.unchecked;

@@ -66,6 +66,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<Exit, Failed> {
         Command::Log(LogCommand::Fsck(fsck)) => log::fsck(fsck, &effective, output),
         Command::Log(LogCommand::Export(export)) => log::export(export, &effective, output),
         Command::Log(LogCommand::Rebuild(rebuild)) => log::rebuild(rebuild, &effective, output),
+        Command::Log(LogCommand::Recover(recover)) => log::recover(recover, &effective, output),
         Command::Log(LogCommand::Import(import)) => log::import(import, &effective, output),
         Command::Completion { .. } | Command::Version | Command::Log(LogCommand::Keygen(_)) => Ok(Exit::Done),
     }

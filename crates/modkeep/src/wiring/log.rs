@@ -7,16 +7,19 @@ use modkeep_egress::Egress;
 use modkeep_fetch::{Fetch, OwnLog};
 use modkeep_log::keys::{CommandSigner, KeySigner, PATIENCE, SocketSigner};
 use modkeep_log::witness::{Collector, Panel, known_heads};
-use modkeep_log::{Config, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Shown, Signer};
+use modkeep_log::{
+    Config, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered, Recovery, Shown,
+    Signer,
+};
 use modkeep_module::Patterns;
 use modkeep_store::{LogStore, Store, SystemClock};
 use modkeep_sumdb::Own;
-use modkeep_tlog::{Policy, VerifierKey};
+use modkeep_tlog::{Policy, Tile, VerifierKey};
 use url::Url;
 
 use super::{home_expanded, patterns};
 use crate::config::{Effective, WitnessMode};
-use crate::exit::Failed;
+use crate::exit::{Exit, Failed};
 
 /// Our own checksum database, as this process has it.
 #[derive(Clone)]
@@ -70,6 +73,23 @@ impl Plan {
 pub(super) fn verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, Failed> {
     let signers = plan(effective)?.map(|plan| plan.signers).unwrap_or_default();
     Ok(signers.iter().map(|signer| signer.verifier().clone()).collect())
+}
+
+/// Goes forward, with the keys and the known heads of the section.
+pub(super) fn recover(
+    effective: &Effective,
+    store: LogStore,
+    heads: Vec<Vec<u8>>,
+    tiles: &dyn Fn(&Tile) -> Option<Vec<u8>>,
+) -> Result<Recovered, Failed> {
+    let Some(Plan { signers, config, .. }) = plan(effective)? else {
+        return Err(Failed::new(Exit::Config, "no log is configured: its key is needed to go on with it"));
+    };
+    let recovery = Recovery { store, signers, config, clock: Arc::new(SystemClock), heads, tiles };
+    modkeep_log::recover(recovery).map_err(|error| match error {
+        OpenError::Store(error) => error.into(),
+        error => Failed::new(Exit::Integrity, error.to_string()),
+    })
 }
 
 /// Reads the section and the keys. A key that is not fit for use stops the start (I16).
