@@ -154,12 +154,17 @@ pub fn run(
     }
     rows.compare_edge(&state, &open, &mut report);
     heads.unproven(&mut report);
-    let Names { entries, sum } = names;
-    duplicates(store, entries, &mut report)?;
-    // The first writer makes the index.
-    if state.epoch > 0 {
-        keys(store, sum, &mut report)?;
-    }
+    let Names { mut entries, sum } = names;
+    let faults = std::thread::scope(|scope| {
+        // The first writer makes the index.
+        let check =
+            || if state.epoch > 0 { store.check_keys_knowing(sum, FINDINGS_MAX) } else { Ok(Vec::new()) };
+        let faults = scope.spawn(check);
+        entries.sort_unstable();
+        faults.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    duplicates(store, &entries, &mut report)?;
+    keys(faults?, &mut report);
     strays(store, state.sequenced, &mut report)?;
     report.checked.heads = heads.checked;
     report.complete = true;
@@ -183,9 +188,8 @@ impl Names {
     }
 }
 
-/// Two rows of one name (A1, rule 1).
-fn duplicates(store: &LogStore, mut names: Vec<Entry>, report: &mut Report) -> Result<(), Error> {
-    names.sort_unstable();
+/// Two rows of one name (A1, rule 1), among sorted names.
+fn duplicates(store: &LogStore, names: &[Entry], report: &mut Report) -> Result<(), Error> {
     for pair in names.windows(2) {
         let [older, newer] = pair else { continue };
         let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
@@ -203,9 +207,9 @@ fn duplicates(store: &LogStore, mut names: Vec<Entry>, report: &mut Report) -> R
     Ok(())
 }
 
-/// The key index, which answers lookups, against the rows.
-fn keys(store: &LogStore, known: KeySum, report: &mut Report) -> Result<(), Error> {
-    for fault in store.check_keys_knowing(known, FINDINGS_MAX)? {
+/// What is wrong with the key index, which answers lookups, beside the rows.
+fn keys(faults: Vec<KeyFault>, report: &mut Report) {
+    for fault in faults {
         let text = match fault {
             KeyFault::Missing(id) => format!("record {id} is not found by its module version"),
             KeyFault::Count { entries, records } => format!("{entries} entries for {records} records"),
@@ -213,7 +217,6 @@ fn keys(store: &LogStore, known: KeySum, report: &mut Report) -> Result<(), Erro
         };
         report.add(broken("C2", "log/keys", text));
     }
-    Ok(())
 }
 
 /// Files that belong to no tile of the tree.

@@ -29,7 +29,7 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     answer: oneshot::Sender<Result<Appended, AppendError>>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Waiter {
@@ -38,11 +38,12 @@ impl Waiter {
         place: OwnedSemaphorePermit,
     ) -> (Self, oneshot::Receiver<Result<Appended, AppendError>>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { answer, _place: place }, receiver)
+        (Self { answer, place }, receiver)
     }
 
     /// Answers. A caller that has gone away harms nobody.
     pub(crate) fn answer(self, outcome: Result<Appended, AppendError>) {
+        drop(self.place); // first: who is answered and comes back at once finds it free
         let _ = self.answer.send(outcome);
     }
 }
@@ -134,8 +135,9 @@ impl Queue {
     /// lone caller's record is never kept waiting.
     pub(crate) fn next(&self, returning: usize, patience: Duration) -> Work {
         let now = Instant::now();
-        let (deadline, lingers_until) = (now + patience, now + LINGER);
         let returning = (returning - returning / 8).clamp(1, BATCH_MAX);
+        let linger = LINGER_EACH * u32::try_from(returning).unwrap_or(u32::MAX);
+        let (deadline, lingers_until) = (now + patience, now + linger.min(LINGER_MAX));
         let mut inside = self.lock();
         loop {
             if let Some(cosigned) = inside.cosigned.pop() {
@@ -249,9 +251,10 @@ impl Queue {
     }
 }
 
-/// How long a batch waits for callers that were answered a moment ago: what some hundred of them take to come back, and
-/// less than one sync.
-const LINGER: Duration = Duration::from_micros(400);
+/// How long a batch waits for callers that were answered a moment ago, for each of them: what making and queueing a record
+/// takes. And how long at most, whatever their number: about what the syncs of a batch take.
+const LINGER_EACH: Duration = Duration::from_micros(4);
+const LINGER_MAX: Duration = Duration::from_millis(2);
 
 /// Longer than anybody waits; a deadline that far can still be computed.
 const FOREVER: Duration = Duration::from_hours(1);

@@ -257,6 +257,28 @@ async fn more_than_the_queue_holds_is_busy_and_a_waiter_that_leaves_harms_nobody
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_answered_and_comes_back_finds_a_place() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), support::real());
+    let config = Config { queue: 8, ..Config::default() };
+    let log = Log::open(parts(&store, config, &Seen::default())).unwrap();
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for i in 0..100 {
+                    log.append(record(caller * 100 + i)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!(log.latest().size.get(), 800);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_log_takes_nothing_and_a_closed_one_reads_on() {
     let folder = new_folder();
     let store = open_store(folder.path(), support::real());

@@ -141,7 +141,7 @@ impl GoSumLines<'_> {
         if module.bytes().chain(version.bytes()).any(|b| b <= b' ') {
             return Err(RecordError("space or control character in module or version"));
         }
-        if version.contains('/') {
+        if version.bytes().any(|b| b == b'/') {
             return Err(RecordError("slash in version"));
         }
         for (file, h1) in [(" h1:", self.zip_h1), ("/go.mod h1:", self.go_mod_h1)] {
@@ -149,11 +149,17 @@ impl GoSumLines<'_> {
             text.push(' ');
             text.push_str(version);
             text.push_str(file);
-            STANDARD.encode_string(h1, text);
+            push_sum(text, h1);
             text.push('\n');
         }
         Ok(())
     }
+}
+
+fn push_sum(text: &mut String, h1: &[u8; 32]) {
+    let mut sum = [0; 44];
+    let is_whole = STANDARD.encode_slice(h1, &mut sum) == Ok(sum.len());
+    text.push_str(str::from_utf8(&sum).ok().filter(|_| is_whole).expect("32 bytes are 44 of base64"));
 }
 
 impl GoSumRecord {

@@ -8,7 +8,7 @@ use modkeep_testkit::program::Setup;
 use modkeep_testkit::{Fault, ModuleWorld, Pending, Site, Upstream};
 use rusqlite::Connection;
 
-use crate::load::wrk;
+use crate::load::{Load, wrk};
 use crate::servers::cpu_seconds;
 use crate::{MODKEEP, house};
 
@@ -22,6 +22,7 @@ pub(crate) const FIGURES: &[(&str, Figure)] = &[
     ("start-million", start_with_a_million),
     ("import", import),
     ("herd", herd),
+    ("own-log", own_log),
 ];
 
 /// Resident memory of a server that has done nothing yet. Bar: 20 MiB.
@@ -206,4 +207,54 @@ fn herd() -> String {
         "{served} of 1000 served with {} upstream request(s) (bar 1), {took:.2} s from its answer",
         upstream.count(path)
     )
+}
+
+/// CPU of the server for an answer of a checksum database of its own, beside that for a cached `.info`. Bar: 1.5 times.
+fn own_log() -> String {
+    const VERSIONS: usize = 300; // more than a tile, so that there are full ones and partial ones
+    let mut world = ModuleWorld::new();
+    (0..VERSIONS).for_each(|n| {
+        world.add_library(&format!("bench.example/m{n}"), "v1.0.0");
+    });
+    let (_upstream, setup) = house(&world);
+    let key = setup.home().join("log.key");
+    let name = "sums.bench.example/own";
+    let made = setup.run(&["log", "keygen", "--name", name, "--out", key.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let setup = setup
+        .with("MODKEEP_LOG_ENABLED", "true")
+        .with("MODKEEP_LOG_NAME", name)
+        .with("MODKEEP_LOG_KEY_FILE", key.to_str().unwrap());
+    let modkeep = setup.serve();
+    for n in 0..VERSIONS {
+        let path = format!("/log/lookup/bench.example/m{n}@v1.0.0");
+        assert_eq!(modkeep.get(&path).status, 200, "{path}");
+    }
+    let info = "/bench.example/m0/@v/v1.0.0.info";
+    let asked = [
+        info,
+        "/log/lookup/bench.example/m7@v1.0.0",
+        "/log/lookup/bench.example/m299@v1.0.0",
+        "/log/latest",
+        "/log/tile/8/0/000",
+        "/log/tile/8/0/001.p/40",
+        "/log/tile/8/data/000",
+        "/log/tile/8/data/001.p/40",
+    ];
+    let cpu = || cpu_seconds(&[modkeep.pid()]);
+    let mut costs = vec![Vec::new(); asked.len()];
+    for _ in 0..5 {
+        for (path, costs) in asked.iter().zip(&mut costs) {
+            let bytes = modkeep.get(path).body.len();
+            costs.push(Load { path, bytes, connections: 64, seconds: 2 }.run(modkeep.url(), cpu).cpu_micros);
+        }
+    }
+    let medians = costs.into_iter().map(|mut costs| {
+        costs.sort_by(f64::total_cmp);
+        costs[costs.len() / 2]
+    });
+    let medians: Vec<f64> = medians.collect();
+    let row =
+        |(path, cost): (&&str, &f64)| format!("\n  {path}: {cost:.2} µs, {:.2} times", cost / medians[0]);
+    asked.iter().zip(&medians).map(row).collect()
 }
