@@ -296,14 +296,14 @@ impl Sequencer {
     fn put_cosigned(&mut self, cosigned: Cosigned) -> Result<(), Failure> {
         let Cosigned { size, checkpoint, waiter } = cosigned;
         let outcome = self.writer.put_cosigned(size, &checkpoint);
-        let _ = waiter.send(outcome.clone().map_err(AppendError::Store)); // gone: nobody is harmed
-        outcome?;
         let mut published = Published::clone(&self.shared.published());
-        if published.cosigned.as_ref().is_none_or(|(shown, _)| *shown <= size) {
+        if outcome.is_ok() && published.cosigned.as_ref().is_none_or(|(shown, _)| *shown <= size) {
             published.cosigned = Some((size, checkpoint));
             self.shared.publish(published);
         }
-        Ok(())
+        // Last: whoever is answered sees it shown.
+        let _ = waiter.send(outcome.clone().map_err(AppendError::Store)); // gone: nobody is harmed
+        Ok(outcome?)
     }
 }
 
