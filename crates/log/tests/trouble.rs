@@ -541,6 +541,10 @@ async fn stops_after_an_error(mutant: Option<Mutant>) -> bool {
     let config = sabotaged(Sabotage { mutant, hook: None });
     let log = Log::open(parts(&store, config, &seen)).unwrap();
     fill(&log, 0..10).await;
+    // The files follow a moment later; that is not the call that is to fail.
+    let matter = store.log().unwrap();
+    support::until("the files", || matter.published().unwrap().as_deref() == Some(&log.latest().note[..]))
+        .await;
     disk.fail_after(0, Fault::Io, false);
     log.append(record(10)).await.unwrap_err();
     log.close().await;
