@@ -90,7 +90,7 @@ pub enum OpenError {
     #[error(
         "this log was put back from a backup of {backup_of}, and neither a copy of the newest head beside the key nor a \
          witness says that the head of size {ours} is the newest that was signed; put KEYFILE.head back, or run `modkeep \
-         log recover`, or, if nothing was signed after that moment, say so by removing {file}"
+         log recover` with the newest head that is known, or, if nothing was signed after that moment, say so by removing {file}"
     )]
     Restored {
         /// When the backup was made.

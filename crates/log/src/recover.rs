@@ -109,7 +109,15 @@ fn begin(recovery: &Recovery<'_>, signers: &Signers) -> Result<(LogWriter, Stand
 fn settle(recovery: &Recovery<'_>, signers: &Signers, ours: TreeSize) -> Result<(), OpenError> {
     let mut seen: Vec<TreeSize> = given(recovery, signers)?.iter().map(|head| head.size).collect();
     seen.extend(check::outside_heads(signers.keys(), &recovery.config)?.iter().map(|it| it.size));
-    if seen.contains(&ours) { Ok(recovery.store.settle_restored()?) } else { Ok(()) }
+    if seen.contains(&ours) {
+        return Ok(recovery.store.settle_restored()?);
+    }
+    match recovery.store.restored()? {
+        Some((backup_of, file)) => {
+            Err(OpenError::Restored { backup_of, ours, file: file.display().to_string() })
+        }
+        None => Ok(()),
+    }
 }
 
 /// The largest signed head that is known, if it is ahead; an error when somebody has seen a larger one without it.

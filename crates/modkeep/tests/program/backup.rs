@@ -205,6 +205,10 @@ fn a_log_put_back_signs_only_when_it_is_known_to_be_the_newest() {
     assert_eq!(restored.get("/log/lookup/early.example/m@v1.0.0").body, early);
     assert_eq!(log_size(&restored), size);
     restored.stop();
+    // Recovering knows no better, as long as it is shown no head.
+    let recovered = unknown.run(&["log", "recover"]);
+    assert_ne!(recovered.status.code(), Some(0), "{recovered:?}");
+    assert!(unknown.store().join("log/restored").exists());
     // The operator says so, by the file that the message names.
     std::fs::remove_file(unknown.store().join("log/restored")).unwrap();
     let restored = unknown.serve();
