@@ -22,6 +22,7 @@ pub mod fuzz;
 pub mod hash;
 pub mod head;
 mod key;
+pub mod log_list;
 pub mod lookup;
 pub mod note;
 pub mod policy;

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use modkeep_store::Clock;
+use modkeep_tlog::log_list::{LOGS_MAX, ListedLog};
 use modkeep_tlog::note::{NOTE_BYTES_MAX, Note};
 use modkeep_tlog::witness::{AddCheckpoint, Refusal, Submission, WitnessedLog, answer, monitoring_path};
 use modkeep_tlog::{Checkpoint, Cosignature, PosixTime, TreeHead, WitnessSigner};
 use rustix::fs::FlockOperation;
 
+use super::adopted;
 use super::pace::Pace;
 pub use super::pace::Qpd;
 
@@ -26,7 +28,7 @@ const NEXT: &str = "checkpoint.new";
 
 /// A witness. Cheap to clone. Calls block on the disk: use the blocking pool.
 ///
-/// Its memory is a folder: for each log `HEX/checkpoint`, the last checkpoint that it cosigned, with the log's line and
+/// Its memory is a folder: `logs`, what lists brought; and for each log `HEX/checkpoint`, the last checkpoint that it cosigned, with the log's line and
 /// its own, as [`monitoring_path`] names it. The file is replaced as a whole and synced before anybody is answered, and
 /// read anew for each decision: nothing is ever cosigned from memory.
 #[derive(Clone, Debug)]
@@ -34,8 +36,12 @@ pub struct Witness(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    folder: PathBuf,
     signers: Vec<WitnessSigner>,
-    logs: BTreeMap<String, Known>,
+    /// By the digest of their origin, in hex.
+    logs: RwLock<BTreeMap<String, Arc<Known>>>,
+    /// What lists brought, as it is stored; held while more is taken in.
+    adopted: Mutex<Vec<ListedLog>>,
     clock: Arc<dyn Clock>,
     /// Held while we run.
     _lock: File,
@@ -46,7 +52,6 @@ struct Inner {
 struct Known {
     log: WitnessedLog,
     folder: PathBuf,
-    hex: String,
     /// Held from reading what was cosigned last until the next is stored: the transaction of B4.
     turn: Mutex<Pace>,
 }
@@ -104,7 +109,8 @@ pub enum WitnessError {
 }
 
 impl Witness {
-    /// A witness with these keys, that remembers in `folder` and watches `logs`. Blocking.
+    /// A witness with these keys, that remembers in `folder` and watches `logs`, and what [`adopt`](Self::adopt) brought
+    /// before. Blocking.
     ///
     /// Every stored checkpoint is looked at. No witness shares its keys with another, or with a log.
     pub fn open(
@@ -116,21 +122,55 @@ impl Witness {
         check_keys(&signers, &logs)?;
         make(folder)?;
         let lock = lock(folder)?;
-        let mut known = BTreeMap::new();
-        for (log, qpd) in logs {
-            let path = monitoring_path(&log.origin);
-            let hex = path.split_once('/').map_or(path.as_str(), |(hex, _)| hex).to_owned();
-            let place = folder.join(&hex);
-            make(&place)?;
-            let turn = Mutex::new(Pace::new(qpd, clock.monotonic()));
-            known.insert(log.origin.clone(), Known { log, folder: place, hex, turn });
+        let adopted = adopted::read(folder)?;
+        let inner = Inner {
+            folder: folder.to_owned(),
+            signers,
+            logs: RwLock::default(),
+            adopted: Mutex::new(adopted.clone()),
+            clock,
+            _lock: lock,
+        };
+        // What the operator says stands before what lists brought.
+        for (log, qpd) in logs.into_iter().chain(adopted.into_iter().map(of_list)) {
+            inner.watch(log, qpd)?;
         }
         sync(folder)?;
-        let inner = Inner { signers, logs: known, clock, _lock: lock };
-        for log in inner.logs.values() {
-            log.recorded(&inner.signers)?;
-        }
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Takes in the logs of a list whose origins are new here, durably, and nothing else of it: a list can only add (B4).
+    /// Each may ask as often as the list says, at most `qpd_max` times a day. Blocking.
+    pub fn adopt(&self, list: Vec<ListedLog>, qpd_max: Qpd) -> Result<Adopted, WitnessError> {
+        let mut adopted = self.0.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut outcome, mut all) = (Adopted::default(), adopted.clone());
+        for mut log in list {
+            let is_known = |other: &ListedLog| other.origin == log.origin;
+            if self.0.known(&hex_of(&log.origin)).is_some() || all.iter().any(is_known) {
+                outcome.known += 1;
+                continue;
+            }
+            let key = log.key.public_key();
+            let is_ours = self.0.signers.iter().any(|signer| signer.key().public_key() == key.as_slice());
+            if is_ours || all.len() >= LOGS_MAX {
+                outcome.refused += 1;
+                continue;
+            }
+            log.qpd = log.qpd.min(qpd_max.0);
+            outcome.added.push(log.clone());
+            all.push(log);
+        }
+        if outcome.added.is_empty() {
+            return Ok(outcome);
+        }
+        // Before anybody is cosigned: what is dropped from the list tomorrow stays known.
+        adopted::write(&self.0.folder, &all)?;
+        *adopted = all;
+        for log in &outcome.added {
+            let (log, qpd) = of_list(log.clone());
+            self.0.watch(log, qpd)?;
+        }
+        Ok(outcome)
     }
 
     /// Answers `add-checkpoint`: the lines of a 200, or why not. Blocking.
@@ -138,17 +178,17 @@ impl Witness {
     /// Decided, stored and synced as one step for each log; the lines leave only after that.
     pub fn add_checkpoint(&self, body: &[u8]) -> Result<String, Denied> {
         let request = AddCheckpoint::parse(body)?;
-        let known = self.0.logs.get(request.origin());
-        let submission = request.authenticate(known.map(|known| &known.log))?;
+        let known = self.0.known(&hex_of(request.origin()));
+        let submission = request.authenticate(known.as_ref().map(|known| &known.log))?;
         // Authenticated, so it is known; the refusal is for the type.
         let known = known.ok_or(Refusal::UnknownOrigin)?;
-        self.0.cosign(known, &submission)
+        self.0.cosign(&known, &submission)
     }
 
     /// What was cosigned last of the log with this digest in lower-case hex, if anything was (`HEX/checkpoint`).
     /// Blocking.
     pub fn checkpoint(&self, hex: &str) -> Result<Option<Bytes>, WitnessError> {
-        let Some(known) = self.0.logs.values().find(|known| known.hex == hex) else { return Ok(None) };
+        let Some(known) = self.0.known(hex) else { return Ok(None) };
         Ok(known.stored()?.map(Bytes::from))
     }
 
@@ -159,12 +199,57 @@ impl Witness {
 
     /// The origins of the logs that it watches, each with the size it last cosigned. Blocking.
     pub fn watched(&self) -> Result<Vec<(String, TreeHead)>, WitnessError> {
-        let head = |known: &Known| Ok((known.log.origin.clone(), known.recorded(&self.0.signers)?));
-        self.0.logs.values().map(head).collect()
+        let head = |known: &Arc<Known>| Ok((known.log.origin.clone(), known.recorded(&self.0.signers)?));
+        let logs: Vec<_> =
+            self.0.logs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        logs.iter().map(head).collect()
+    }
+
+    /// How many logs it watches.
+    pub fn count(&self) -> usize {
+        self.0.logs.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
+/// What came of a list.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Adopted {
+    /// The logs that are watched from now on.
+    pub added: Vec<ListedLog>,
+    /// Logs whose origin was known before: they stay as they were.
+    pub known: usize,
+    /// Logs that are not watched: they would use a key of ours, or there are too many.
+    pub refused: usize,
+}
+
+fn of_list(log: ListedLog) -> (WitnessedLog, Qpd) {
+    (WitnessedLog { origin: log.origin, keys: vec![log.key] }, Qpd(log.qpd))
+}
+
+/// The name of a log's folder.
+fn hex_of(origin: &str) -> String {
+    let path = monitoring_path(origin);
+    path.split_once('/').map_or(path.as_str(), |(hex, _)| hex).to_owned()
+}
+
 impl Inner {
+    fn known(&self, hex: &str) -> Option<Arc<Known>> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(hex).cloned()
+    }
+
+    /// Watches a log from now on, unless one of this origin is watched already.
+    fn watch(&self, log: WitnessedLog, qpd: Qpd) -> Result<(), WitnessError> {
+        let hex = hex_of(&log.origin);
+        if self.known(&hex).is_some() {
+            return Ok(());
+        }
+        let turn = Mutex::new(Pace::new(qpd, self.clock.monotonic()));
+        let known = Known { folder: self.folder.join(&hex), log, turn };
+        known.recorded(&self.signers)?;
+        self.logs.write().unwrap_or_else(PoisonError::into_inner).insert(hex, Arc::new(known));
+        Ok(())
+    }
+
     /// The transaction: what is recorded, the decision, the record of it, and only then the answer (B4).
     fn cosign(&self, known: &Known, submission: &Submission) -> Result<String, Denied> {
         // A panic of another request has stored all or nothing.
@@ -229,6 +314,8 @@ impl Known {
     /// Durable when it returns: the file is synced before it gets its name, the folder after.
     fn store(&self, note: &[u8]) -> Result<(), WitnessError> {
         let (path, next) = (self.folder.join(CHECKPOINT), self.folder.join(NEXT));
+        let is_first = !self.folder.is_dir();
+        make(&self.folder)?;
         let write = || {
             let mut file = File::create(&next)?;
             file.write_all(note)?;
@@ -236,7 +323,11 @@ impl Known {
             fs::rename(&next, &path)
         };
         write().map_err(|source| WitnessError::Io { path: next.clone(), source })?;
-        sync(&self.folder)
+        sync(&self.folder)?;
+        match self.folder.parent().filter(|_| is_first) {
+            Some(all) => sync(all),
+            None => Ok(()),
+        }
     }
 
     fn damaged(&self, reason: String) -> WitnessError {
@@ -266,11 +357,11 @@ fn check_keys(signers: &[WitnessSigner], logs: &[(WitnessedLog, Qpd)]) -> Result
     Ok(())
 }
 
-fn make(folder: &Path) -> Result<(), WitnessError> {
+pub(super) fn make(folder: &Path) -> Result<(), WitnessError> {
     fs::create_dir_all(folder).map_err(|source| WitnessError::Io { path: folder.to_owned(), source })
 }
 
-fn sync(folder: &Path) -> Result<(), WitnessError> {
+pub(super) fn sync(folder: &Path) -> Result<(), WitnessError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|source| WitnessError::Io { path: folder.to_owned(), source })
 }
@@ -443,6 +534,55 @@ mod tests {
         assert!(matches!(outcomes.last(), Some(Err(Denied::TooOften { .. }))));
         // Refusals cost it nothing.
         assert!(matches!(witness.add_checkpoint(&request(&tree, 0, 3)), Err(Denied::Refused(_))));
+    }
+
+    fn listed(seed: u8, origin: &str, qpd: u32) -> ListedLog {
+        let key = SignerKey::from_seed("sums.example/other", [seed; 32]).unwrap().verifier();
+        ListedLog { key, origin: origin.to_owned(), qpd, contact: String::new() }
+    }
+
+    #[test]
+    fn b4_a_list_only_adds() {
+        let (folder, tree) = (TempDir::new().unwrap(), tree(3));
+        let witness = open(folder.path(), Qpd::default()).unwrap();
+        // A list cannot take over a log that the operator has configured, or one that a list brought before.
+        let first =
+            vec![listed(1, ORIGIN, 9), listed(1, "one", 9), listed(2, "one", 9), listed(3, "two", 1_000_000)];
+        let adopted = witness.adopt(first, Qpd(100)).unwrap();
+        let origins: Vec<(&str, u32)> =
+            adopted.added.iter().map(|log| (log.origin.as_str(), log.qpd)).collect();
+        assert_eq!((origins, adopted.known), (vec![("one", 9), ("two", 100)], 2));
+        witness.add_checkpoint(&request(&tree, 0, 3)).unwrap();
+        let adopted = witness.adopt(vec![listed(4, "one", 1), listed(4, "three", 1)], Qpd(100)).unwrap();
+        assert_eq!((adopted.added.len(), adopted.known), (1, 1));
+        drop(witness);
+        // After a start without any list all of them are known, as they were.
+        let witness = open(folder.path(), Qpd::default()).unwrap();
+        assert_eq!(witness.count(), 4);
+        let adopted =
+            witness.adopt(vec![listed(5, "one", 1), listed(5, "two", 1), listed(5, "three", 1)], Qpd(1));
+        assert_eq!(adopted.unwrap(), Adopted { known: 3, ..Adopted::default() });
+        let kept = adopted::read(folder.path()).unwrap();
+        assert_eq!(kept, [listed(1, "one", 9), listed(3, "two", 100), listed(4, "three", 1)]);
+        // Our own key is no log's.
+        let own = SignerKey::from_seed("w", [2; 32]).unwrap().verifier();
+        let log = ListedLog { key: own, origin: "mine".to_owned(), qpd: 1, contact: String::new() };
+        assert_eq!(witness.adopt(vec![log], Qpd(1)).unwrap().refused, 1);
+    }
+
+    #[test]
+    fn b4_a_damaged_memory_of_lists_is_no_fresh_start() {
+        let folder = TempDir::new().unwrap();
+        let witness = open(folder.path(), Qpd::default()).unwrap();
+        witness.adopt(vec![listed(1, "one", 9)], Qpd(100)).unwrap();
+        drop(witness);
+        for damage in ["", "logs/v0\nvkey x\n", "nonsense"] {
+            fs::write(folder.path().join("logs"), damage).unwrap();
+            assert!(
+                matches!(open(folder.path(), Qpd::default()), Err(WitnessError::Damaged { .. })),
+                "{damage:?}"
+            );
+        }
     }
 
     #[test]
