@@ -169,7 +169,10 @@ fn open_log(store: &Store, config: modkeep_log::Config) -> Result<Ours, OpenErro
     let told = Arc::<Mutex<Vec<String>>>::default();
     let heard = Arc::clone(&told);
     let observer = Observer::new(move |event| match event {
-        Event::Witness { .. } | Event::Cosigned { .. } | Event::Ahead { .. } => {
+        Event::Witness { .. }
+        | Event::Cosigned { .. }
+        | Event::Ahead { .. }
+        | Event::WitnessContradicts { .. } => {
             heard.lock().unwrap().push(format!("{event:?}"));
         }
         _ => {}
@@ -319,6 +322,31 @@ async fn c4_a_witness_that_has_seen_more_keeps_an_old_copy_from_signing() {
     assert!(matches!(old.log.state(), State::Paused { reason } if reason.contains("size 20")));
     assert!(old.log.append(record(99)).await.is_err());
     old.log.close().await;
+    collecting.await.unwrap();
+    witness.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_a_witness_that_finds_two_histories_raises_the_alarm() {
+    let (data, memory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let witness =
+        Street::open(memory.path(), vec![signer("witness.example/w")], NAME, log_key().verifier(), 0);
+    let egress = egress(&[&witness.url()]);
+    let first = open_log(&open_store(&data.path().join("first")), modkeep_log::Config::default()).unwrap();
+    grow(&first.log, 0..3).await;
+    let collecting =
+        tokio::spawn(Collector::new(first.log.clone(), panel(&[&witness], "all"), &egress).run());
+    first.cosigned(3, std::slice::from_ref(&witness.key)).await;
+    first.log.close().await;
+    collecting.await.unwrap();
+    // Another history under the same key, and larger than what the witness has: only the proof tells.
+    let second = open_log(&open_store(&data.path().join("second")), modkeep_log::Config::default()).unwrap();
+    grow(&second.log, 100..105).await;
+    let collecting =
+        tokio::spawn(Collector::new(second.log.clone(), panel(&[&witness], "all"), &egress).run());
+    second.hears("WitnessContradicts").await;
+    assert!(second.log.cosigned().is_none());
+    second.log.close().await;
     collecting.await.unwrap();
     witness.close().await;
 }

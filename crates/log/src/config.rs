@@ -32,6 +32,8 @@ pub struct Config {
     pub align: HeadAlign,
     /// Which checkpoint is shown (B3).
     pub shown: Shown,
+    /// Which heads lookups may show (`witness.gate_lookups`, B3).
+    pub gate: Gate,
     /// How many appends may wait; one more is [`Busy`](crate::AppendError::Busy). 4,096, which is also the largest
     /// batch (C3).
     pub queue: usize,
@@ -57,13 +59,23 @@ pub enum HeadAlign {
     Newest,
 }
 
-/// Which checkpoint is shown (`witness.mode`, B3). Lookups and the newest head wait for nobody.
+/// Which checkpoint is shown (`witness.mode`, B3). The newest head waits for nobody; lookups as [`Gate`] says.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Shown {
     /// That of the newest head, with cosignatures as soon as enough are here.
     #[default]
     Newest,
     /// The newest that has enough of them: it may be older than the newest head.
+    Cosigned,
+}
+
+/// Which heads lookups may show (`witness.gate_lookups`, B3).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Gate {
+    /// Every published one: a lookup waits for no witness.
+    #[default]
+    Open,
+    /// Those that a checkpoint with enough cosignatures covers: a lookup of a new record waits for the witnesses.
     Cosigned,
 }
 
@@ -83,6 +95,7 @@ impl Default for Config {
         Self {
             align: HeadAlign::default(),
             shown: Shown::default(),
+            gate: Gate::default(),
             queue: QUEUE_MAX,
             head_copy: None,
             known_heads: Vec::new(),

@@ -19,6 +19,7 @@ mod head;
 mod head_copy;
 pub mod keys;
 mod log;
+mod lookup;
 mod queue;
 mod read;
 pub mod rebuild;
@@ -29,7 +30,7 @@ mod shared;
 mod sign;
 pub mod witness;
 
-pub use config::{Config, HeadAlign, KnownHead, Parts, Shown};
+pub use config::{Config, Gate, HeadAlign, KnownHead, Parts, Shown};
 pub use error::{AppendError, OpenError};
 pub use event::{Event, Observer, Timings};
 pub use head::Head;

@@ -9,7 +9,7 @@ use modkeep_store::{Error, LogStore, NewRecord};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::RecordError;
 use modkeep_tlog::{
-    Hash, LookupAnswer, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
+    Hash, ProofFile, RecordId, RecordText, SignedCheckpoint, Tile, TreeSize, VerifierKey, proof,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -210,7 +210,7 @@ impl Log {
         self.shared().queue.resume();
     }
 
-    /// The newest head.
+    /// The newest head. As `latest` shows it: [`latest_note`](Self::latest_note).
     pub fn latest(&self) -> Arc<Head> {
         self.shared().published().latest.clone()
     }
@@ -288,17 +288,6 @@ impl Log {
         self.find_in(&self.shared().published(), module, version)
     }
 
-    /// The answer to a lookup: id, text and a head that covers it, the aligned one where that does (C5). `None` when no
-    /// published head covers such a record. Blocking.
-    pub fn lookup(&self, module: &str, version: &str) -> Result<Option<Bytes>, Error> {
-        let seen = self.shared().published();
-        let Some(id) = self.find_in(&seen, module, version)? else { return Ok(None) };
-        let Some(head) = seen.head_for(id, self.shared().config.align) else { return Ok(None) };
-        let text = self.shared().reader.text(&seen, id)?;
-        let answer = LookupAnswer { id, text, note: head.note.to_vec().into() };
-        Ok(Some(answer.to_bytes().into()))
-    }
-
     /// The bytes of a tile of hashes or records, at any width that the newest published head has; `None` beyond it and
     /// for heights other than 8 (A4). Blocking.
     pub fn tile(&self, tile: &Tile) -> Result<Option<Bytes>, Error> {
@@ -355,7 +344,12 @@ impl Log {
         }
     }
 
-    fn find_in(&self, seen: &Published, module: &str, version: &str) -> Result<Option<RecordId>, Error> {
+    pub(crate) fn find_in(
+        &self,
+        seen: &Published,
+        module: &str,
+        version: &str,
+    ) -> Result<Option<RecordId>, Error> {
         Ok(self.shared().store.find(module, version)?.filter(|id| seen.size().contains(*id)))
     }
 

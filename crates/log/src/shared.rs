@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use modkeep_store::LogStore;
 use modkeep_tlog::{TreeSize, VerifierKey};
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +24,9 @@ pub(crate) struct Shared {
     /// One permit for each append that may wait.
     pub(crate) places: Arc<Semaphore>,
     published: RwLock<Arc<Published>>,
+    /// The newest head that carries cosignatures over its own text, where they are asked for (`heads.cosign_latest`, B2):
+    /// its size and its note. In memory alone: after a start the witnesses are asked again.
+    cosigned_note: RwLock<Option<(TreeSize, Bytes)>>,
     /// The size of the newest head; closed when the sequencer has ended.
     pub(crate) sizes: watch::Sender<TreeSize>,
 }
@@ -41,6 +45,7 @@ impl Shared {
             places: Arc::new(Semaphore::new(config.queue)),
             sizes: watch::Sender::new(published.size()),
             published: RwLock::new(Arc::new(published)),
+            cosigned_note: RwLock::default(),
             store,
             keys,
             config,
@@ -52,6 +57,19 @@ impl Shared {
     /// What is public this moment.
     pub(crate) fn published(&self) -> Arc<Published> {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest head with cosignatures over its own text.
+    pub(crate) fn cosigned_note(&self) -> Option<(TreeSize, Bytes)> {
+        self.cosigned_note.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows a head with its cosignatures from now on, unless a larger one is shown.
+    pub(crate) fn put_cosigned_note(&self, size: TreeSize, note: Bytes) {
+        let mut shown = self.cosigned_note.write().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref().is_none_or(|(before, _)| *before <= size) {
+            *shown = Some((size, note));
+        }
     }
 
     /// Makes a newer moment public. Readers that hold the old one finish with it.

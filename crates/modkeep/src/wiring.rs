@@ -83,7 +83,7 @@ impl House {
         let origin = repositories(effective, &egress, &store)?;
         let database = Database::new(database_config(effective, sources)?, egress.clone(), store.clone())?;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let log::Opened { door: log, own, collector } = log::open(plan, &store, &egress);
+        let log::Opened { door: log, own, collectors } = log::open(plan, &store, &egress);
         let fetch = Fetch::new(modkeep_fetch::Parts {
             store: store.clone(),
             chain: sources.chain(&egress, patience, &origin),
@@ -98,7 +98,7 @@ impl House {
         });
         let database = matches!(gosumdb, GoSumDb::On { .. }).then_some(database);
         let house = Self { store, database, fetch, origin, private, log, tracker, cancel };
-        if let Some(collector) = collector {
+        for collector in collectors {
             house.keep(collector.run());
         }
         Ok(house)

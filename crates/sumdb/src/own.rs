@@ -29,6 +29,9 @@ const TYPICAL_ENTRY: u64 = 1024;
 /// that nobody hears of detect no fork (A6).
 const LOOKUP_FOR: Duration = Duration::from_secs(10);
 
+/// When to come again for a record that its witnesses have not seen in time.
+const UNSEEN_FOR: Duration = Duration::from_secs(30);
+
 /// Our own checksum database, or the reason why it is not served. Cheap to clone.
 #[derive(Clone)]
 pub struct Own(Arc<Inner>);
@@ -40,8 +43,16 @@ struct Inner {
 }
 
 enum Door {
-    Open { log: Log, fetch: Fetch, store: Store },
+    Open(Box<Open>),
     Closed { reason: Arc<str> },
+}
+
+/// What an open log is served with.
+struct Open {
+    log: Log,
+    fetch: Fetch,
+    store: Store,
+    hold: Duration,
 }
 
 #[derive(Clone)]
@@ -62,10 +73,10 @@ impl Weighter<Box<str>, Hot> for Weight {
 
 impl Own {
     /// The face of a log that is open. What it lacks is recorded by `fetch`, which must have been given the same log;
-    /// evidence of a fork is kept in `store`.
-    pub fn new(log: Log, fetch: Fetch, store: Store) -> Self {
+    /// evidence of a fork is kept in `store`. Where lookups wait for witnesses, they wait `hold` at most.
+    pub fn new(log: Log, fetch: Fetch, store: Store, hold: Duration) -> Self {
         let name = log.name().into();
-        Self::with(name, Door::Open { log, fetch, store })
+        Self::with(name, Door::Open(Box::new(Open { log, fetch, store, hold })))
     }
 
     /// The face of a log that could not be opened: every question is answered with 503.
@@ -106,13 +117,14 @@ impl Own {
     ///
     /// Cancel safe: a version that is being recorded is recorded for the next caller.
     pub async fn answer(&self, path: &str, reach: Reach) -> Result<RelayAnswer, RelayError> {
-        let (log, fetch, _) = self.open()?;
+        let open = self.open()?;
+        let log = &open.log;
         let ask = AskOwn::parse(path)?;
         let body = match &ask {
             AskOwn::Plain(Ask::Supported) => Bytes::new(),
-            AskOwn::Plain(Ask::Latest) => log.latest().note.clone(),
+            AskOwn::Plain(Ask::Latest) => log.latest_note(),
             AskOwn::Checkpoint => log.checkpoint().ok_or_else(|| self.not_cosigned())?,
-            AskOwn::Plain(Ask::Lookup(of)) => look_up(log, fetch, of, reach).await?,
+            AskOwn::Plain(Ask::Lookup(of)) => look_up(open, of, reach).await?,
             AskOwn::Plain(Ask::Tile(tile)) => self.tile(log, *tile).await?,
             AskOwn::Bundle(tile) => self.bundle(log, *tile).await?,
             AskOwn::Proof(of) => {
@@ -134,7 +146,7 @@ impl Own {
     ///
     /// Cancel safe.
     pub async fn compare(&self, note: Bytes) -> Result<Comparison, RelayError> {
-        let (log, _, store) = self.open()?;
+        let Open { log, store, .. } = self.open()?;
         let found = read(log, self.name(), move |log| log.compare(&note)).await?;
         if let Comparison::Inconsistent { theirs, ours, evidence } = &found {
             let evidence = Evidence {
@@ -153,9 +165,9 @@ impl Own {
         Ok(found)
     }
 
-    fn open(&self) -> Result<(&Log, &Fetch, &Store), RelayError> {
+    fn open(&self) -> Result<&Open, RelayError> {
         match &self.0.door {
-            Door::Open { log, fetch, store } => Ok((log, fetch, store)),
+            Door::Open(open) => Ok(open),
             Door::Closed { reason } => {
                 Err(RelayError::Closed { log: self.name().into(), reason: Arc::clone(reason) })
             }
@@ -207,8 +219,9 @@ impl Own {
     }
 }
 
-/// What is recorded, or recorded now (A6, "Lookup").
-async fn look_up(log: &Log, fetch: &Fetch, of: &ModuleVersion, reach: Reach) -> Result<Bytes, RelayError> {
+/// What is recorded, or recorded now (A6, "Lookup"); shown once the witnesses have seen it, where that is wanted (B3).
+async fn look_up(open: &Open, of: &ModuleVersion, reach: Reach) -> Result<Bytes, RelayError> {
+    let Open { log, fetch, hold, .. } = open;
     let lookup = || {
         let asked = of.clone();
         read(log, log.name(), move |log| log.lookup(asked.path().as_str(), asked.version().as_str()))
@@ -217,6 +230,18 @@ async fn look_up(log: &Log, fetch: &Fetch, of: &ModuleVersion, reach: Reach) -> 
         return Ok(answer);
     }
     fetch.record(of, reach).await?;
+    if let Some(answer) = lookup().await? {
+        return Ok(answer);
+    }
+    let shown = log.shown(of.path().as_str(), of.version().as_str());
+    match tokio::time::timeout(*hold, shown).await {
+        Ok(shown) => shown.map_err(|error| closed(log.name(), error.to_string()))?,
+        Err(_) => {
+            let (subject, log) = (Subject::version(of), log.name().into());
+            let reason = "recorded, and not cosigned by enough witnesses yet".into();
+            return Err(Failure::LogBusy { subject, log, reason, retry_after: UNSEEN_FOR }.into());
+        }
+    }
     let lost = || {
         let reason = "recorded, and not in the log".into();
         Failure::Internal { subject: Subject::version(of), reason }.into()

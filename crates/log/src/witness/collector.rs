@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use modkeep_egress::Egress;
 use modkeep_store::LogStore;
+use modkeep_tlog::cosignature::Algorithm;
 use modkeep_tlog::policy::PolicyWitness;
-use modkeep_tlog::{Policy, SignedCheckpoint, TreeSize, VerifierKey, WitnessKey};
+use modkeep_tlog::{GO_SUM_ORIGIN, Policy, SignedCheckpoint, TreeSize, VerifierKey, WitnessKey};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use super::ask::{Asker, CONTRADICTION, Reply, WITNESS_PATIENCE};
+use super::feeder::Which;
 use super::turn::Turn;
 use crate::config::KnownHead;
 use crate::event::Event;
@@ -119,7 +121,8 @@ pub async fn known_heads(
     known
 }
 
-/// Collects cosignatures of the newest checkpoint. One task; its owner runs [`run`](Self::run).
+/// Collects cosignatures of the newest checkpoint, or of the newest head itself. One task; its owner runs
+/// [`run`](Self::run).
 ///
 /// It works in rounds: all witnesses that are due are asked about one head, each with one question in flight, so that a
 /// quorum cosigns the same size; then about the newest head again. A witness that fails rests, longer each time, and
@@ -127,6 +130,7 @@ pub async fn known_heads(
 #[derive(Debug)]
 pub struct Collector {
     log: Log,
+    which: Which,
     panel: Panel,
     keys: Vec<WitnessKey>,
     askers: Vec<Asker>,
@@ -147,11 +151,25 @@ struct Round {
 }
 
 impl Collector {
-    /// A collector for this log.
+    /// A collector for this log's checkpoint (B3).
     pub fn new(log: Log, panel: Panel, egress: &Egress) -> Self {
+        let keys = panel.policy.witness_keys();
+        Self::of(log, Which::Checkpoint, panel, keys, egress)
+    }
+
+    /// A collector for the head itself, whose first line all checksum databases share (`heads.cosign_latest`, B2): each
+    /// witness that watches this log by that line, and no other one, adds its Ed25519 lines to `latest` and lookups. How
+    /// many there are is nobody's condition.
+    pub fn of_heads(log: Log, panel: Panel, egress: &Egress) -> Self {
+        let mut keys = panel.policy.witness_keys();
+        keys.retain(|key| key.algorithm() == Algorithm::Ed25519);
+        Self::of(log, Which::Latest, panel, keys, egress)
+    }
+
+    fn of(log: Log, which: Which, panel: Panel, keys: Vec<WitnessKey>, egress: &Egress) -> Self {
         let askers = panel.askers(egress);
         let turns = vec![Turn::default(); askers.len()];
-        Self { log, keys: panel.policy.witness_keys(), panel, askers, turns, gathered: None }
+        Self { log, which, keys, panel, askers, turns, gathered: None }
     }
 
     /// Asks until the log is closed. Cancel safe: what was not kept is asked for again at the next start.
@@ -195,7 +213,7 @@ impl Collector {
             let Ok((index, reply)) = answered else { continue };
             self.note(index, &reply, head.size);
             if let Reply::Cosigned(lines) = reply {
-                for line in lines {
+                for line in lines.into_iter().filter(|line| self.keys.contains(line.key())) {
                     round.unkept |= gathered.add(line).is_ok();
                 }
                 round.cosigned.push(index);
@@ -215,17 +233,33 @@ impl Collector {
         if let Some(gathered) = self.gathered.take().filter(|gathered| gathered.head() == head.tree()) {
             return Some(gathered);
         }
-        let open = |note: &[u8]| SignedCheckpoint::open(note, self.log.name(), self.log.keys()).ok();
-        let kept = self.log.cosigned().filter(|(size, _)| *size == head.size);
+        let (origin, plain, kept) = match self.which {
+            Which::Checkpoint => (self.log.name(), &head.checkpoint, self.log.cosigned()),
+            Which::Latest => (GO_SUM_ORIGIN, &head.note, self.log.shared().cosigned_note()),
+        };
+        let open = |note: &[u8]| SignedCheckpoint::open(note, origin, self.log.keys()).ok();
+        let kept = kept.filter(|(size, _)| *size == head.size);
         kept.and_then(|(_, note)| open(&note))
             .filter(|kept| kept.head() == head.tree())
-            .or_else(|| open(&head.checkpoint))
+            .or_else(|| open(plain))
     }
 
     /// Keeps the checkpoint when the policy is met.
     async fn keep(&mut self, gathered: &SignedCheckpoint, round: &mut Round) {
         let Ok(cosignatures) = gathered.cosignatures(&self.keys) else { return };
-        if cosignatures.is_empty() || self.panel.policy.check_quorum(&cosignatures).is_err() {
+        if cosignatures.is_empty() {
+            return;
+        }
+        if self.which == Which::Latest {
+            if round.unkept {
+                round.unkept = false;
+                self.log
+                    .shared()
+                    .put_cosigned_note(gathered.head().size, gathered.to_text().into_bytes().into());
+            }
+            return;
+        }
+        if self.panel.policy.check_quorum(&cosignatures).is_err() {
             return;
         }
         round.met = true;
@@ -257,17 +291,24 @@ impl Collector {
     fn note(&mut self, index: usize, reply: &Reply, size: TreeSize) {
         let (Some(asker), Some(turn)) = (self.askers.get(index), self.turns.get_mut(index)) else { return };
         let now = Instant::now();
-        self.log.tell(&Event::Witness { witness: asker.name(), size, reply });
+        // A refusal under the line that all databases share may be meant for another one: it is no verdict on this log.
+        match (self.which, reply) {
+            (Which::Latest, Reply::Refused { .. }) => {
+                tracing::warn!(event = "witness", witness = asker.name(), "a head is not cosigned: {reply}");
+            }
+            _ => self.log.tell(&Event::Witness { witness: asker.name(), size, reply }),
+        }
         match reply {
             Reply::Cosigned(_) => turn.cosigned(size, now),
             Reply::Conflict(told) => {
                 turn.recorded = Some(*told);
                 turn.failed(now, chance());
-                if *told > self.log.latest().size {
+                // Under the line that all databases share it may have seen another one.
+                if self.which == Which::Checkpoint && *told > self.log.latest().size {
                     self.log.is_ahead(&format!("the witness {}", asker.name()), *told);
                 }
             }
-            Reply::Refused { status: CONTRADICTION, text } => {
+            Reply::Refused { status: CONTRADICTION, text } if self.which == Which::Checkpoint => {
                 turn.failed(now, chance());
                 self.log.tell(&Event::WitnessContradicts { witness: asker.name(), size, text });
             }

@@ -145,7 +145,7 @@ async fn open(effective: &Effective, house: &House, metrics: &Metrics) -> Result
     let faces = Faces {
         mirror: mirror.clone(),
         relay,
-        own: house.log.face(&house.fetch, &house.store),
+        own: house.log.face(&house.fetch, &house.store, server.hold.0),
         index: Index::new(house.store.clone()).without(house.private.clone()),
         store: house.store.clone(),
         metrics: metrics.clone(),

@@ -91,6 +91,8 @@ pub(crate) struct Log {
     pub(crate) witnesses: Vec<String>,
     pub(crate) witness_policy: String,
     pub(crate) witness_mode: WitnessMode,
+    pub(crate) gate_lookups: bool,
+    pub(crate) cosign_latest: bool,
 }
 
 /// What witnesses are to the log (B3).

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use modkeep_egress::Egress;
 use modkeep_fetch::{Fetch, OwnLog};
 use modkeep_log::keys::{CommandSigner, KeySigner, PATIENCE, SocketSigner};
 use modkeep_log::witness::{Collector, Panel, known_heads};
 use modkeep_log::{
-    Config, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered, Recovery, Shown,
+    Config, Gate, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered, Recovery, Shown,
     Signer,
 };
 use modkeep_module::Patterns;
@@ -34,10 +35,10 @@ pub(crate) enum Door {
 
 impl Door {
     /// What the world sees of it.
-    pub(crate) fn face(&self, fetch: &Fetch, store: &Store) -> Option<Own> {
+    pub(crate) fn face(&self, fetch: &Fetch, store: &Store, hold: Duration) -> Option<Own> {
         match self {
             Self::Off => None,
-            Self::Open(log) => Some(Own::new(log.clone(), fetch.clone(), store.clone())),
+            Self::Open(log) => Some(Own::new(log.clone(), fetch.clone(), store.clone(), hold)),
             Self::Closed { name, reason } => Some(Own::closed(name, reason)),
         }
     }
@@ -60,6 +61,8 @@ pub(super) struct Plan {
     config: Config,
     /// Who is asked to cosign, if anybody is.
     panel: Option<Panel>,
+    /// Whether heads are to be cosigned as well as checkpoints.
+    cosign_latest: bool,
 }
 
 impl Plan {
@@ -120,8 +123,17 @@ pub(super) fn plan(effective: &Effective) -> Result<Option<Plan>, Failed> {
             "cosignatures are required, and no witness is named".to_owned(),
         ));
     }
-    let config = Config { align, head_copy, shown, ..Config::default() };
-    Ok(Some(Plan { name, signers, deny, config, panel }))
+    let gate = if section.gate_lookups { Gate::Cosigned } else { Gate::Open };
+    if section.gate_lookups && !required {
+        let reason = "lookups can wait for witnesses only where witness_mode is \"required\"";
+        return Err(slip("log.gate_lookups", reason.to_owned()));
+    }
+    if section.cosign_latest && panel.is_none() {
+        return Err(slip("log.cosign_latest", "there is no witness to cosign a head".to_owned()));
+    }
+    let config = Config { align, head_copy, shown, gate, ..Config::default() };
+    let cosign_latest = section.cosign_latest;
+    Ok(Some(Plan { name, signers, deny, config, panel, cosign_latest }))
 }
 
 /// Who is asked to cosign (B3, B5): the witnesses of a policy, or of a list, of which one is enough, or all are.
@@ -196,14 +208,14 @@ pub(super) struct Opened {
     /// What `fetch` records into.
     pub(super) own: Option<OwnLog>,
     /// Who asks its witnesses, as long as the house stands.
-    pub(super) collector: Option<Collector>,
+    pub(super) collectors: Vec<Collector>,
 }
 
 /// Opens the log. One that may not sign is read, one that cannot be read is closed: modules are served all the same, and
 /// the log's own answers say why (I17).
 pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egress) -> Opened {
-    let Some((Plan { name, signers, deny, mut config, panel }, observer)) = plan else {
-        return Opened { door: Door::Off, own: None, collector: None };
+    let Some((Plan { name, signers, deny, mut config, panel, cosign_latest }, observer)) = plan else {
+        return Opened { door: Door::Off, own: None, collectors: Vec::new() };
     };
     let keys: Vec<VerifierKey> = signers.iter().map(|signer| signer.verifier().clone()).collect();
     let opened = store.log().map_err(OpenError::Store).and_then(|matter| {
@@ -216,8 +228,11 @@ pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egres
     });
     let refused = match opened {
         Ok(log) => {
+            let of_heads = panel.clone().filter(|_| cosign_latest);
+            let of_heads = of_heads.map(|panel| Collector::of_heads(log.clone(), panel, egress));
             let collector = panel.map(|panel| Collector::new(log.clone(), panel, egress));
-            return Opened { collector, ..opened_door(log, deny) };
+            let collectors = collector.into_iter().chain(of_heads).collect();
+            return Opened { collectors, ..opened_door(log, deny) };
         }
         Err(error) => error,
     };
@@ -228,13 +243,13 @@ pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egres
         Err(error) => {
             tracing::error!(event = "log", log = %name, "nothing of the log is served: {error}");
             let door = Door::Closed { name: name.to_string(), reason: refused.to_string() };
-            Opened { door, own: None, collector: None }
+            Opened { door, own: None, collectors: Vec::new() }
         }
     }
 }
 
 fn opened_door(log: Log, deny: Patterns) -> Opened {
-    Opened { door: Door::Open(log.clone()), own: Some(OwnLog { log, deny }), collector: None }
+    Opened { door: Door::Open(log.clone()), own: Some(OwnLog { log, deny }), collectors: Vec::new() }
 }
 
 /// What the witnesses have seen (C4, check 2). They are asked on a thread of its own, because the house is built within
