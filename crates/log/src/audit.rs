@@ -75,6 +75,8 @@ pub enum Begin {
     Resume,
     /// At the first record, whatever was read before. The last verified head stays, and so do findings.
     Start,
+    /// Where the last one ended; where there was none, after the newest record. What lies before is a gap.
+    Newest,
     /// At this record. Records before it are a gap unless an earlier audit has read them.
     At(RecordId),
 }
@@ -97,6 +99,16 @@ impl Default for Options {
 pub trait Held: Sync {
     /// The sums held for exactly this module version, if any.
     fn held(&self, module: &str, version: &str) -> Option<modkeep_tlog::record::Sums>;
+}
+
+/// Somebody who wants to hear of new records (spec D, `audit watch`).
+pub trait News: Sync {
+    /// Whether records of this module are to be told. Called by several threads at once.
+    fn wants(&self, module: &str) -> bool;
+
+    /// A record that the signed head proves, in the order of the log; its text as logged. After a crash one may be told
+    /// again.
+    fn tell(&self, record: RecordId, text: &str);
 }
 
 /// Whom to audit, and with what.
@@ -190,13 +202,35 @@ pub fn run(
     state: &mut State,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, Error> {
-    let evidence = Evidence::new(&parts.options);
+    audit(parts, state, None, watch)
+}
+
+/// The same, and tells of each record that this run is the first to read (spec D, `audit watch`).
+pub fn run_telling(
+    parts: &Parts<'_>,
+    state: &mut State,
+    news: &dyn News,
+    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, Error> {
+    audit(parts, state, Some(news), watch)
+}
+
+fn audit(
+    parts: &Parts<'_>,
+    state: &mut State,
+    news: Option<&dyn News>,
+    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, Error> {
+    let (evidence, is_new) = (Evidence::new(&parts.options), state.is_new());
     let Some(head) = newest_head(parts, state, &evidence)? else {
         state.save()?;
         return Ok(state.report(parts.key.name(), Checked::default(), false));
     };
-    state.begin(parts.options.from);
-    let walked = Walk::new(parts, &evidence, &head).run(state, watch);
+    state.begin(match (parts.options.from, RecordId::new(head.size().get())) {
+        (Begin::Newest, Some(end)) if is_new => Begin::At(end),
+        (from, _) => from,
+    });
+    let walked = Walk::new(parts, &evidence, &head).telling(news, state.next()).run(state, watch);
     state.save()?;
     let (mut checked, complete) = walked?;
     if complete {

@@ -162,6 +162,8 @@ struct Inner {
     stopped: Mutex<Option<u64>>,
     /// The size of the newest head that was verified, as far as this process has looked.
     verified: AtomicU64,
+    /// The size of the newest head that its key has signed, as far as this process has seen.
+    signed: AtomicU64,
     /// When the head was last confirmed.
     confirmed: Mutex<Option<Instant>>,
     /// Held while the head is read, merged and saved.
@@ -192,6 +194,7 @@ impl Database {
             store,
             stopped: Mutex::default(),
             verified: AtomicU64::new(0),
+            signed: AtomicU64::new(0),
             confirmed: Mutex::default(),
             head: tokio::sync::Mutex::default(),
             key: config.key,
@@ -225,6 +228,12 @@ impl Database {
     /// The size of the newest verified head, 0 until this process has looked: the gauge `upstream_log_verified_size`.
     pub fn verified_size(&self) -> u64 {
         self.0.verified.load(Relaxed)
+    }
+
+    /// How many records the newest signed head that we saw has more than the newest verified one: the gauge
+    /// `upstream_log_lag_records`. More than 0 for longer than a moment means heads that cannot be verified.
+    pub fn lag_records(&self) -> u64 {
+        self.0.signed.load(Relaxed).saturating_sub(self.verified_size())
     }
 
     /// The size at which a second history was shown, while the database is stopped for it.
@@ -427,6 +436,9 @@ impl Database {
         known: Option<SignedHead>,
         candidate: &[u8],
     ) -> Result<Result<Box<HeadOutcome>, ClientError>, DatabaseError> {
+        if let Ok(signed) = SignedHead::open(candidate, &self.0.key) {
+            self.0.signed.fetch_max(signed.size().get(), Relaxed);
+        }
         let mut machine = Head::new(self.0.key.clone(), known, candidate);
         for _ in 0..STEPS_MAX {
             match machine.step() {
@@ -495,6 +507,7 @@ impl Database {
             }
             let expected = saved.as_ref().map(SignedHead::note);
             if self.0.foreign.save_head(expected, head.note()).await.map_err(DatabaseError::Store)? {
+                self.0.verified.store(head.size().get(), Relaxed);
                 return Ok(head.clone());
             }
         }

@@ -120,6 +120,9 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Why records were not read where nobody wanted them read.
+const LEFT_OUT: &str = "left out on request";
+
 /// What could not be checked: records, because a tile that leads to them is not there, or the consistency of two heads.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Gap {
@@ -141,6 +144,16 @@ impl Gap {
             _ => "tiles that lead to them are damaged",
         };
         Self { from, to, why: why.to_owned() }
+    }
+
+    /// Records that nobody asked for.
+    pub(crate) fn left_out(from: u64, to: u64) -> Self {
+        Self { from, to, why: LEFT_OUT.to_owned() }
+    }
+
+    /// Whether it was asked for.
+    pub fn is_wanted(&self) -> bool {
+        self.why == LEFT_OUT
     }
 
     pub(crate) fn consistency(tile: &Tile) -> Self {

@@ -114,6 +114,11 @@ impl State {
         note.map(|note| SignedHead::open(note.as_bytes(), key).map_err(StateError::Head)).transpose()
     }
 
+    /// Whether no head of this log was verified yet.
+    pub fn is_new(&self) -> bool {
+        self.kept.head.is_none()
+    }
+
     /// The next record to read.
     pub fn next(&self) -> u64 {
         self.kept.next
@@ -135,7 +140,7 @@ impl State {
     /// Places the reader where a run begins.
     pub(crate) fn begin(&mut self, from: Begin) {
         match from {
-            Begin::Resume => {}
+            Begin::Resume | Begin::Newest => {}
             Begin::Start => {
                 (self.kept.next, self.kept.counted) = (0, 0);
                 self.kept.gaps.clear();
@@ -144,8 +149,7 @@ impl State {
             Begin::At(record) => {
                 let record = record.get();
                 if record > self.kept.next {
-                    let gap = Gap { from: self.kept.next, to: record, why: "left out on request".to_owned() };
-                    self.miss(gap);
+                    self.miss(Gap::left_out(self.kept.next, record));
                     self.kept.counted = self.kept.counted.max(record);
                 }
                 self.kept.next = record;

@@ -14,7 +14,7 @@ use crate::audit::record::{Fault, cut, fingerprint, read};
 use crate::audit::source::{self, Away};
 use crate::audit::state::State;
 use crate::audit::tree::{Closed, Descent, HASH, Leaves, WIDTH, fold, missing, wrong_hash, wrong_length};
-use crate::audit::{Checked, Error, Parts, Progress};
+use crate::audit::{Checked, Error, News, Parts, Progress};
 
 /// Tiles handed to each thread before it is waited for.
 const AHEAD: usize = 8;
@@ -26,6 +26,8 @@ pub(crate) struct Walk<'a> {
     parts: &'a Parts<'a>,
     evidence: &'a Evidence,
     head: &'a SignedHead,
+    /// Who hears of records that are new, and which is the first of them.
+    news: Option<(&'a dyn News, u64)>,
 }
 
 /// A tile of records to read, and what is known of its leaf hashes.
@@ -41,13 +43,20 @@ struct Outcome {
     /// Records that could not be read, first and end, and what was in the way.
     gap: Option<(u64, u64, Kind)>,
     entries: Vec<Entry>,
+    /// Records that somebody wants to hear of, each proven.
+    news: Vec<(RecordId, String)>,
     checked: Checked,
     away: Option<Away>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(parts: &'a Parts<'a>, evidence: &'a Evidence, head: &'a SignedHead) -> Self {
-        Self { parts, evidence, head }
+        Self { parts, evidence, head, news: None }
+    }
+
+    /// Tells of every record from this one on that `news` wants.
+    pub(crate) fn telling(self, news: Option<&'a dyn News>, first: u64) -> Self {
+        Self { news: news.map(|news| (news, first)), ..self }
     }
 
     /// Reads from where the state says to the end of the tree. Says what was read and whether the end was reached.
@@ -146,10 +155,13 @@ impl<'a> Walk<'a> {
         outcome.checked.bytes += bytes.len() as u64;
         let ours: Vec<u8> = texts.iter().flat_map(|text| leaf_hash(text).0).collect();
         let is_authentic = judge(job, &place, hashes.as_deref(), &mut outcome);
+        let mut proven = vec![true; texts.len()];
         match (&job.leaves, hashes) {
             (_, Some(hashes)) if is_authentic => {
                 if hashes != ours {
                     compare(&data, texts, &ours, &hashes, &mut outcome);
+                    let pairs = ours.as_chunks::<HASH>().0.iter().zip(hashes.as_chunks::<HASH>().0);
+                    proven = pairs.map(|(ours, logged)| ours == logged).collect();
                 }
             }
             // The tile of leaf hashes is of no use, but the records alone fold to what is promised.
@@ -160,6 +172,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.read(&data, texts, counted, &mut outcome);
+        self.hear(&data, texts, &proven, &mut outcome);
         Ok(outcome)
     }
 
@@ -179,6 +192,18 @@ impl<'a> Walk<'a> {
             outcome.found.push(Found::bare(missing(tile)));
         }
         Ok(came.map(|(_, bytes)| bytes))
+    }
+
+    /// The proven records that somebody wants to hear of.
+    fn hear(&self, data: &Tile, texts: &[&[u8]], proven: &[bool], outcome: &mut Outcome) {
+        let Some((news, begin)) = self.news else { return };
+        let first = data.index() * WIDTH;
+        for (id, (text, _)) in (first..).zip(texts.iter().zip(proven)).filter(|(_, (_, proven))| **proven) {
+            let name = read(text).name.filter(|(module, _)| id >= begin && news.wants(module));
+            if let (Some(_), Some(record)) = (name, RecordId::new(id)) {
+                outcome.news.push((record, String::from_utf8_lossy(text).into_owned()));
+            }
+        }
     }
 
     /// The grammar of authentic records, their names, and what the mirror holds of them.
@@ -370,6 +395,9 @@ impl Lead<'_, '_> {
         }
         if let Some((from, to, why)) = outcome.gap {
             state.miss(Gap::of(from, to, why, self.walk.parts.options.partial));
+        }
+        if let Some((news, _)) = self.walk.news {
+            outcome.news.iter().for_each(|(record, text)| news.tell(*record, text));
         }
         state.remember(&outcome.entries)?;
         checked.records += outcome.checked.records;

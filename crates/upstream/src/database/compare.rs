@@ -1,5 +1,7 @@
 //! Heads of a foreign database that others bring (spec D, `audit gossip`).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use modkeep_tlog::client::ClientError;
 use modkeep_tlog::head::SignedHead;
 use modkeep_tlog::{Comparison, TreeHead};
@@ -17,6 +19,7 @@ impl Database {
             Ok(theirs) => theirs,
             Err(why) => return Ok(Comparison::NotOurs { why: format!("{}: {why}", self.name()) }),
         };
+        self.0.signed.fetch_max(theirs.size().get(), Relaxed);
         self.refuse_if_stopped()?;
         let known = self.verified_head().await?.filter(|known| known.size() >= theirs.size());
         let known = match known {
