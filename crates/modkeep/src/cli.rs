@@ -278,9 +278,9 @@ pub(crate) struct Audit {
     /// The copy is known to be incomplete: what it lacks is not held against it
     #[arg(long)]
     pub(crate) partial: bool,
-    /// Records to look up as a go command would
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub(crate) lookups: u32,
+    /// Records to look up as a go command would; else 20, and none in a copy, which has no lookups
+    #[arg(long, value_name = "N")]
+    pub(crate) lookups: Option<u32>,
     /// Compare with the sums of what the store keeps
     #[arg(long)]
     pub(crate) held: bool,
@@ -297,6 +297,37 @@ pub(crate) struct Audit {
 pub(crate) enum AuditCommand {
     /// Compare a head that somebody else was shown, such as a user's pkg/sumdb/NAME/latest
     Gossip(GossipFile),
+    /// Tell of new versions of modules, each proven to be in the log
+    Watch(AuditWatch),
+}
+
+/// `audit watch`
+#[derive(Args, Debug)]
+pub(crate) struct AuditWatch {
+    /// Module path prefixes in the grammar of GOPRIVATE: example.com/team,*.corp.example
+    #[arg(required = true, value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// The log, as for audit; else the configured one
+    #[arg(long, value_name = "LOG")]
+    pub(crate) log: Option<String>,
+    /// Whose signature to believe
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    pub(crate) key: Option<String>,
+    /// Where it remembers what it has told
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// At the first time begin at this record; else with what is logged from now on
+    #[arg(long, value_name = "N")]
+    pub(crate) from: Option<u64>,
+    /// Go on, and look this often; else look once
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) every: Option<crate::config::Period>,
+    /// Threads that read and hash
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Where files that prove a finding are written; else beside the memory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
 }
 
 /// `audit gossip`
@@ -492,11 +523,21 @@ pub(crate) struct WitnessServe {
     #[arg(long, value_name = "DIR")]
     pub(crate) state: PathBuf,
     /// A log to watch: its key, and the first line of its checkpoints where that is not the key's name; may be repeated
-    #[arg(long, required = true, value_name = "NAME+HASH+KEY[=ORIGIN]")]
+    #[arg(long, required_unless_present = "list", value_name = "NAME+HASH+KEY[=ORIGIN]")]
     pub(crate) log: Vec<String>,
-    /// How often each log is cosigned in a day, at most
+    /// A list of logs (logs/v0 of the witness network) whose new logs are watched too; may be repeated. A list only adds:
+    /// what is watched stays as it is, whatever becomes of the list
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) list: Vec<String>,
+    /// How often the lists are read again
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) list_every: crate::config::Period,
+    /// How often each log is cosigned in a day, at most; a list may say less
     #[arg(long, value_name = "NUMBER", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) qpd: u32,
+    /// Show metrics here, for operators alone
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin: Option<String>,
 }
 
 /// `witness keygen`

@@ -1,6 +1,7 @@
 //! What happens in the rooms below, told to people (log lines) and to Prometheus (user-experience.md section 7).
 
 pub(crate) mod log;
+pub(crate) mod witness;
 
 use std::sync::Arc;
 
@@ -222,6 +223,31 @@ pub(crate) fn gauges(metrics: &Metrics, house: &House, hot_bytes: impl Fn() -> u
     });
 }
 
+/// The numbers of a checksum database that we check against.
+fn of_database(database: &Database, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+    for (name, help, value) in [
+        (
+            "upstream_log_inconsistent",
+            "The checksum database contradicted itself and is not asked",
+            u64::from(database.is_stopped().is_some()),
+        ),
+        (
+            "upstream_log_verified_size",
+            "Size of the newest head of the checksum database that was verified",
+            database.verified_size(),
+        ),
+        (
+            "upstream_log_lag_records",
+            "Records that the newest signed head seen of the checksum database has more than the newest verified one",
+            database.lag_records(),
+        ),
+    ] {
+        let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(family.encode_family(&[("log", database.name())])?)?;
+    }
+    Ok(())
+}
+
 struct Gauges {
     store: Store,
     fetch: Fetch,
@@ -240,18 +266,10 @@ impl Collector for Gauges {
         let usage = self.store.usage();
         let free = self.store.space().map_or(0, |space| space.free);
         let in_flight = u64::try_from(self.fetch.in_flight()).unwrap_or(u64::MAX);
-        let inconsistent = self.database.as_ref().and_then(Database::is_stopped).map_or(0, |_| 1);
+        if let Some(database) = &self.database {
+            of_database(database, &mut out)?;
+        }
         for (name, help, value) in [
-            (
-                "upstream_log_inconsistent",
-                "The checksum database contradicted itself and is not asked",
-                inconsistent,
-            ),
-            (
-                "upstream_log_verified_size",
-                "Size of the newest head of the checksum database that was verified",
-                self.database.as_ref().map_or(0, Database::verified_size),
-            ),
             ("store_free_bytes", "Room on the disk of the store", free),
             ("fetch_in_flight", "Questions being worked on", in_flight),
             ("hot_cache_bytes", "Memory taken by hot answers", (self.hot_bytes)()),

@@ -23,12 +23,16 @@ use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 
+/// Records that are looked up, unless the command line says how many.
+const LOOKUPS: u32 = 20;
 /// The largest head that is read from a file.
 const HEAD_MAX: u64 = 1024 * 1024;
 
 pub(super) fn run(audit: &Audit, effective: &Effective, output: &Output) -> Result<Exit, Failed> {
-    if let Some(AuditCommand::Gossip(file)) = &audit.command {
-        return gossip(file, effective, output);
+    match &audit.command {
+        Some(AuditCommand::Gossip(file)) => return gossip(file, effective, output),
+        Some(AuditCommand::Watch(watch)) => return super::audit_watch::run(watch, effective, output),
+        None => {}
     }
     let Some(log) = &audit.log else {
         return Err(Failed::new(Exit::Usage, "say whom to audit: a name, a URL with --key, or \"KEY URL\""));
@@ -44,7 +48,7 @@ pub(super) fn run(audit: &Audit, effective: &Effective, output: &Output) -> Resu
         from: begin(audit),
         jobs: audit.jobs.into(),
         partial: audit.partial,
-        lookups: audit.lookups,
+        lookups: audit.lookups.unwrap_or(if place.is_copy() { 0 } else { LOOKUPS }),
         seed: moment(),
         evidence: Some(evidence),
         now: SystemTime::now(),
@@ -122,7 +126,7 @@ fn tell(report: &Report, place: &Place, is_interrupted: bool, output: &Output) -
     }
 }
 
-fn tell_finding(finding: &Finding, output: &Output) {
+pub(super) fn tell_finding(finding: &Finding, output: &Output) {
     output.result(
         || finding.to_string(),
         || {

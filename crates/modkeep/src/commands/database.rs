@@ -67,9 +67,14 @@ impl Place {
         redacted(&self.base)
     }
 
+    /// Whether it is a folder, as `log export` makes one: tiles and heads, and no lookups.
+    pub(super) fn is_copy(&self) -> bool {
+        self.base.scheme() == "file"
+    }
+
     /// The way to it. Blocks, so not for the runtime's own threads.
     pub(super) fn source(&self, effective: &Effective, runtime: &Runtime) -> Result<Box<dyn Source>, Failed> {
-        if self.base.scheme() == "file" {
+        if self.is_copy() {
             let folder = self.base.to_file_path();
             let folder = folder
                 .map_err(|()| Failed::new(Exit::Usage, format!("{}: want file:///PATH", self.address())))?;

@@ -1,6 +1,7 @@
 //! One file for each command, and what they share: the configuration, the store, the runtime.
 
 mod audit;
+mod audit_watch;
 mod backup;
 mod broken;
 mod completion;

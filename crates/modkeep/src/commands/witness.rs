@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use modkeep_http::Server;
+use modkeep_egress::Egress;
+use modkeep_http::{Admin, Metrics, Probes, Server};
 use modkeep_log::witness::{
-    Asker, FeedError, Feeder, Qpd, Which, Witness, WitnessError, WitnessKeygen, read_key,
+    Asker, FeedError, Feeder, ListPlace, Lists, Qpd, Which, Witness, WitnessError, WitnessKeygen, read_key,
 };
 use modkeep_store::SystemClock;
 use modkeep_tlog::cosignature::Algorithm;
@@ -25,6 +27,7 @@ use crate::cli::{Color, KeyKind, WitnessCommand, WitnessFeed, WitnessMake, Witne
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
+use crate::watch;
 use crate::wiring::Sources;
 
 /// How long a witness that is fed has for an answer: it waits for no lookup.
@@ -68,25 +71,71 @@ fn keep(serve: &WitnessServe, color: Color, effective: &Effective, output: &Outp
     for file in &serve.key {
         signers.push(read_key(file).map_err(|error| Failed::new(Exit::Config, error.to_string()))?);
     }
+    let places = serve.list.iter().map(|text| list_place(text)).collect::<Result<Vec<_>, _>>()?;
     let runtime = runtime()?;
     runtime.block_on(async {
         let witness = Witness::open(&serve.state, signers, logs, Arc::new(SystemClock))?;
-        let listen = resolved(effective, "--listen", &serve.listen).await?;
-        let failed = |error: modkeep_http::serve::ServeError| Failed::new(Exit::Failed, error.to_string());
-        let config = modkeep_http::serve::Config {
-            threads: NonZeroUsize::MIN,
-            reads_bodies: true,
-            ..Default::default()
-        };
-        let server = Server::bind(&listen, config).map_err(failed)?;
+        let metrics =
+            Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("MODKEEP_COMMIT").unwrap_or("unknown"));
+        let told = watch::witness::lists(&metrics, &witness);
+        let lists = Lists::new(witness.clone(), places.clone(), qpd, way_to(&places, effective)?, told);
+        let server = bound(effective, "--listen", &serve.listen).await?;
         announce(&witness, server.addresses(), output)?;
         let stop = CancellationToken::new();
-        let running = server.serve(modkeep_http::Witness::new(witness), stop.clone()).map_err(failed)?;
-        stop_asked().await;
+        let mut running =
+            vec![server.serve(modkeep_http::Witness::new(witness), stop.clone()).map_err(failed)?];
+        if let Some(admin) = &serve.admin {
+            let server = bound(effective, "--admin", std::slice::from_ref(admin)).await?;
+            for address in server.addresses() {
+                output.notice(&format!("admin     http://{address}/metrics"));
+            }
+            let service = Admin::new(metrics, Probes::default());
+            running.push(server.serve(service, stop.clone()).map_err(failed)?);
+        }
+        tokio::select! {
+            () = stop_asked() => {}
+            () = lists.run(serve.list_every.0), if !places.is_empty() => {}
+        }
         stop.cancel();
-        running.join().await;
+        for server in running {
+            server.join().await;
+        }
         Ok(Exit::Done)
     })
+}
+
+fn failed(error: modkeep_http::serve::ServeError) -> Failed {
+    Failed::new(Exit::Failed, error.to_string())
+}
+
+/// One thread's listener: the witness reads bodies, and so may the other one.
+async fn bound(effective: &Effective, flag: &str, texts: &[String]) -> Result<Server, Failed> {
+    let listen = resolved(effective, flag, texts).await?;
+    let threads = NonZeroUsize::MIN;
+    let config = modkeep_http::serve::Config { threads, reads_bodies: true, ..Default::default() };
+    Server::bind(&listen, config).map_err(failed)
+}
+
+/// A file, or an http or https URL.
+fn list_place(text: &str) -> Result<ListPlace, Failed> {
+    if !text.contains("://") {
+        return Ok(ListPlace::File(PathBuf::from(text)));
+    }
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+    let url = url.map(|url| ListPlace::Url(Box::new(url)));
+    url.ok_or_else(|| {
+        Failed::new(Exit::Usage, format!("--list {text:?}: want a file, or an http or https URL"))
+    })
+}
+
+/// The one way out, with the lists' hosts as configured ones.
+fn way_to(places: &[ListPlace], effective: &Effective) -> Result<Egress, Failed> {
+    let url = |place: &ListPlace| match place {
+        ListPlace::Url(url) => Some((**url).clone()),
+        ListPlace::File(_) => None,
+    };
+    let urls: Vec<Url> = places.iter().filter_map(url).collect();
+    crate::wiring::egress(effective, &Sources::of(effective)?, &urls)
 }
 
 fn announce(witness: &Witness, addresses: &[SocketAddr], output: &Output) -> Result<(), Failed> {
@@ -171,7 +220,7 @@ fn feed_all(feed: &WitnessFeed, effective: &Effective, output: &Output) -> Resul
 }
 
 /// Cancelled when somebody asks us to stop; a feeding under way is finished.
-fn stopping(runtime: &Runtime) -> CancellationToken {
+pub(super) fn stopping(runtime: &Runtime) -> CancellationToken {
     let stop = CancellationToken::new();
     let asked = stop.clone();
     runtime.spawn(async move {

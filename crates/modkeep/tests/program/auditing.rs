@@ -75,6 +75,67 @@ fn lies_end_with_7_and_leave_evidence() {
 }
 
 #[test]
+fn owners_hear_of_new_versions_of_their_modules_once_each() {
+    let (setup, upstream, mut watch) = audited(Lie::None);
+    watch.insert(1, "watch".to_owned());
+    watch.insert(2, "example.com/n*,other.example".to_owned());
+    watch.insert(3, "--log".to_owned());
+    let told = run(&setup, &watch, &[], 0);
+    assert!(
+        told.contains("begins with what is logged from now on") && told.contains(", 0 read now"),
+        "{told}"
+    );
+    let mut world = ModuleWorld::every_kind();
+    for module in ["example.com/nest", "example.com/egg", "example.com/nest/twig"] {
+        let text = format!("module {module}\n");
+        let files: [(&str, &[u8]); 2] = [("go.mod", text.as_bytes()), ("x.go", b"package x\n")];
+        world.add(module, "v1.0.0", &files);
+    }
+    upstream.change(|site| site.database().record(&world));
+    let told = setup.run(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines = String::from_utf8(told.stdout.clone()).unwrap();
+    ended(&told, 0);
+    let names: Vec<&str> = lines.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(names, ["example.com/nest v1.0.0", "example.com/nest/twig v1.0.0"], "{lines}");
+    let told = setup.run(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(told.stdout.is_empty(), "told once: {}", String::from_utf8_lossy(&told.stdout));
+
+    // Everything, for programs; as much as the database has of it.
+    let state = setup.home().join("other");
+    let more = ["--from", "0", "--json", "--state", state.to_str().unwrap()];
+    let told = run(&setup, &watch, &more, 0);
+    let records: Vec<serde_json::Value> = told
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|it: &serde_json::Value| it["type"] == "record")
+        .collect();
+    assert_eq!(records.len(), 2, "{told}");
+    assert_eq!(
+        (&records[0]["module"], &records[0]["version"]),
+        (&"example.com/nest".into(), &"v1.0.0".into())
+    );
+    assert!(records[0]["text"].as_str().unwrap().starts_with("example.com/nest v1.0.0 h1:"), "{told}");
+}
+
+#[test]
+fn owners_hear_nothing_that_is_not_proven() {
+    let (setup, _upstream, mut watch) = audited(Lie::ForgedTiles);
+    watch.insert(1, "watch".to_owned());
+    watch.insert(2, "*".to_owned());
+    watch.insert(3, "--log".to_owned());
+    let words: Vec<&str> = watch.iter().map(String::as_str).chain(["--from", "0"]).collect();
+    let told = setup.run(&words);
+    assert!(
+        !String::from_utf8_lossy(&told.stdout).contains("v1."),
+        "{}",
+        String::from_utf8_lossy(&told.stdout)
+    );
+    assert!(ended(&told, 7).contains("bad-tile"));
+    // A word that is no pattern is told at once.
+    ended(&setup.run(&["audit", "watch", "[", "--log", "sum.golang.org"]), 2);
+}
+
+#[test]
 fn what_is_not_there_is_said_and_who_is_not_there_is_8() {
     let setup = Setup::new(MODKEEP);
     let told = ended(&setup.run(&["audit", &public(), "--partial", "--lookups", "0"]), 3);

@@ -218,6 +218,11 @@ fn heads_of_the_database_that_is_relayed_are_compared_too() {
     let told = bring(&modkeep, &path, &forged(&key, 1_000_000), "");
     assert!(told.text().starts_with("unknown future: "), "{}", told.text());
     assert_eq!(modkeep.get(&format!("/sumdb/{DATABASE}/latest")).status, 200);
+    let of_database = format!("log=\"{DATABASE}\"");
+    let metric = |name: &str| modkeep.metric(name, &[&of_database]);
+    let (verified, lag) =
+        (metric("modkeep_upstream_log_verified_size"), metric("modkeep_upstream_log_lag_records"));
+    assert!(verified > 0.5 && (verified + lag - 1e6).abs() < 0.5, "{verified} and {lag} behind");
     let told = bring(&modkeep, &path, &forged(&key, 2), "");
     assert!(told.text().starts_with("INCONSISTENT: "), "{}", told.text());
     assert!(modkeep.metric("modkeep_upstream_log_inconsistent", &[]) > 0.5, "it is not believed any more");

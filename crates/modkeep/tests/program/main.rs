@@ -17,6 +17,7 @@
 )]
 
 mod auditing;
+mod auditing_page;
 mod backup;
 mod cli;
 mod differential;
@@ -39,7 +40,9 @@ mod own_log_hostile;
 mod own_log_lies;
 mod real_world;
 mod shutdown;
+mod signers;
 mod upstream_faults;
+mod witness;
 
 use std::process::Output;
 
