@@ -234,14 +234,12 @@ async fn look_up(open: &Open, of: &ModuleVersion, reach: Reach) -> Result<Bytes,
         return Ok(answer);
     }
     let shown = log.shown(of.path().as_str(), of.version().as_str());
-    match tokio::time::timeout(*hold, shown).await {
-        Ok(shown) => shown.map_err(|error| closed(log.name(), error.to_string()))?,
-        Err(_) => {
-            let (subject, log) = (Subject::version(of), log.name().into());
-            let reason = "recorded, and not cosigned by enough witnesses yet".into();
-            return Err(Failure::LogBusy { subject, log, reason, retry_after: UNSEEN_FOR }.into());
-        }
-    }
+    let Ok(shown) = tokio::time::timeout(*hold, shown).await else {
+        let (subject, log) = (Subject::version(of), log.name().into());
+        let reason = "recorded, and not cosigned by enough witnesses yet".into();
+        return Err(Failure::LogBusy { subject, log, reason, retry_after: UNSEEN_FOR }.into());
+    };
+    shown.map_err(|error| closed(log.name(), error.to_string()))?;
     let lost = || {
         let reason = "recorded, and not in the log".into();
         Failure::Internal { subject: Subject::version(of), reason }.into()
