@@ -53,8 +53,9 @@ const CHECKPOINT: &str = "checkpoint";
 pub struct LogTuning {
     /// Into how many files it is divided, a power of two up to 256. Of effect when a log is made.
     pub key_shards: u32,
-    /// After how many records its durable mark moves on: the most that a start after a crash has to file again, but for
-    /// those that come while the index is being synced.
+    /// After how many records its durable mark moves on, in a small log: the most that a start after a crash has to file
+    /// again, but for those that come while the index is being synced. In a larger one it is a part of its size, see
+    /// [`mark_at`](Self::mark_at).
     pub mark_every: u64,
     /// Whether appends wait for that sync, so that everything happens in one order. Else it is a thread's.
     pub mark_in_line: bool,
@@ -71,6 +72,15 @@ pub enum LogMutant {
     ReuseId,
     /// The key index is passed over, so that a module version gets a second record (R7).
     SkipIndex,
+}
+
+impl LogTuning {
+    /// After how many records the mark moves on in a log of this size. The keys of a batch lie all over the index, so each
+    /// mark writes most of its pages: at 10^7 records every 32,768 records would be three kilobytes a record, a 32nd of the size
+    /// is a third of one. A start after a crash files that part again, in about a second there.
+    pub(crate) fn mark_at(&self, records: u64) -> u64 {
+        self.mark_every.max(records / 32)
+    }
 }
 
 impl Default for LogTuning {

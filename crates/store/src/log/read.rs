@@ -106,13 +106,14 @@ impl Inner {
                 }
             }
             // Nothing, as a rule, or the batch of this instant. Beside another process: what it has added since its mark.
-            let unfiled = rows::sequenced(connection)?.saturating_sub(filed);
-            let mark_every = self.tuning.mark_every;
+            let sequenced = rows::sequenced(connection)?;
+            let unfiled = sequenced.saturating_sub(filed);
+            let mark_every = self.tuning.mark_at(sequenced);
             if unfiled > mark_every / 8 && self.keys.follow(rows::key_state(connection)?.mark)? {
                 continue;
             }
             // A start after a crash leaves a quarter of this to file, and a failed batch itself. Beside an index that is made
-            // again from nothing each search would read all rows; so it reads some 10 ms of them, or none.
+            // again from nothing each search would read all rows; so it reads a small part of them, or none.
             if unfiled <= mark_every * 4 + BATCH {
                 return rows::find_from(connection, filed, module, version);
             }

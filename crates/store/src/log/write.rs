@@ -260,7 +260,7 @@ impl LogWriter {
             keys.insert(digest, id, blocks)?;
         }
         keys.set_filed(self.sequenced);
-        if self.sequenced - self.marker.mark() >= self.store.0.tuning.mark_every {
+        if self.sequenced - self.marker.mark() >= self.store.0.tuning.mark_at(self.sequenced) {
             self.marker.advance(self.sequenced)?;
         }
         Ok(())
