@@ -31,7 +31,8 @@ const TILES_AT_ONCE: u64 = 16;
 /// What to look at.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whose signatures stored heads must bear, the log's present key first; none: signatures are not looked at.
+    /// Whose signatures the newest head must bear, the log's present key first; those below it may bear one of the keys that
+    /// the log remembers to have signed with. None: signatures are not looked at.
     pub keys: Vec<VerifierKey>,
     /// Records that are read; their tiles whole. Of the others only the leaf hashes are looked at.
     pub records: Range<u64>,

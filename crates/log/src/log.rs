@@ -21,7 +21,7 @@ use crate::head::{Head, Published};
 use crate::queue::{Cosigned, Pending, Queue, Waiter};
 use crate::sequencer::Founder;
 use crate::shared::Shared;
-use crate::sign::Signers;
+use crate::sign::{Signers, have_all_signed};
 
 /// What became of an append: the record is in the log, covered by a durable, signed, published head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -396,7 +396,8 @@ fn stored_moment(store: &LogStore, keys: &[VerifierKey]) -> Result<Published, Op
             detail: error.to_string(),
         })?;
         let mut published = Published::alone(head.into(), state.edge);
-        published.aligned = store.newest_aligned_head()?.map(|head| Arc::new(head.into()));
+        let aligned = store.newest_aligned_head()?.filter(|head| have_all_signed(keys, &head.note));
+        published.aligned = aligned.map(|head| Arc::new(head.into()));
         published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
         return Ok(published);
     }

@@ -131,9 +131,13 @@ impl Founder {
     ) -> Result<(LogWriter, Standing, Published), OpenError> {
         let mut writer = store.writer()?;
         let mut standing = check::check(store, self.signers.keys(), config)?;
+        let keys: Vec<String> = self.signers.keys().iter().map(ToString::to_string).collect();
+        writer.remember_keys(&keys)?;
         let head = self.first_head(&mut writer, &mut standing)?;
         let mut published = Published::alone(head, crate::head::edge_of(&standing.tail));
-        published.aligned = standing.aligned.take().map(|head| Arc::new(head.into()));
+        // One from before a new key came says nothing to who knows that key alone: lookups carry the newest head then.
+        let aligned = standing.aligned.take_if(|head| self.signers.have_all_signed(&head.note));
+        published.aligned = aligned.map(|head| Arc::new(head.into()));
         published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
         Ok((writer, standing, published))
     }

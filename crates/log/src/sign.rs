@@ -43,7 +43,7 @@ impl Signers {
 
     /// Whether a note carries a line of each of the keys.
     pub(crate) fn have_all_signed(&self, note: &[u8]) -> bool {
-        self.keys.iter().all(|key| Note::open(note, std::slice::from_ref(key)).is_ok())
+        have_all_signed(&self.keys, note)
     }
 
     /// The head of this tree. Whoever calls has made sure that it may be signed.
@@ -69,6 +69,11 @@ impl Signers {
         let note = Note::assemble(text, lines).map_err(|error| failed("note", &error))?;
         Ok(note.to_text().into_bytes().into())
     }
+}
+
+/// Whether a note carries a line of each of these keys.
+pub(crate) fn have_all_signed(keys: &[VerifierKey], note: &[u8]) -> bool {
+    keys.iter().all(|key| Note::open(note, std::slice::from_ref(key)).is_ok())
 }
 
 fn failed(signer: &str, error: &dyn std::error::Error) -> SignError {

@@ -3,16 +3,19 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modkeep_log::keys::KeySigner;
-use modkeep_log::{AppendError, Config, HeadAlign, Log, OpenError, State};
+use modkeep_log::{AppendError, Config, HeadAlign, Log, OpenError, State, fsck};
 use modkeep_module::ModulePath;
 use modkeep_store::RecordSource;
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::read_data_tile;
-use modkeep_tlog::{Checkpoint, Level, ProofFile, SignedCheckpoint, SignerKey, Tile, TreeHead, TreeSize};
+use modkeep_tlog::{
+    Checkpoint, Level, LookupAnswer, ProofFile, SignedCheckpoint, SignerKey, Tile, TreeHead, TreeSize,
+};
 use proptest::prelude::*;
 use support::{
     Judge, Seen, WallClock, audit, fill, key, module, new_folder, open, open_store, parts, record, vkey,
@@ -170,7 +173,7 @@ async fn c5_lookups_carry_aligned_heads_where_those_cover_the_record() {
         assert_eq!(log.aligned().unwrap().size.get(), 512);
         for (i, size) in [(3, sizes[0]), (511, sizes[0]), (512, sizes[1])] {
             let (module, version) = module(i);
-            let answer = log.lookup(&module, &version).unwrap().unwrap();
+            let answer = log.lookup("example.com/m0", "v1.0.0").unwrap().unwrap();
             let text = String::from_utf8(answer.to_vec()).unwrap();
             assert!(text.starts_with(&format!("{i}\n{module} {version} h1:")), "{text}");
             assert!(text.contains(&format!("\n\ngo.sum database tree\n{size}\n")), "{text}");
@@ -351,6 +354,41 @@ async fn a5_rotation_signs_every_head_with_both_keys() {
     assert!(matches!(Log::open(with(vec![new.clone(), other])), Err(OpenError::Signers(_))));
     assert!(matches!(Log::open(with(vec![new.clone(), new])), Err(OpenError::Signers(_))));
     assert!(matches!(Log::open(with(Vec::new())), Err(OpenError::Signers(_))));
+}
+
+/// What was signed before the new key came is shown to nobody and is no damage either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a5_rotation_leaves_no_old_head_in_lookups_and_none_that_fsck_calls_damaged() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), support::real());
+    let log = open(&store);
+    fill(&log, 0..300).await;
+    let note_of = |log: &Log| {
+        let answer = log.lookup("example.com/m0", "v1.0.0").unwrap().unwrap();
+        LookupAnswer::parse(&answer).unwrap().note
+    };
+    assert!(Note::open(&note_of(&log), &[vkey()]).is_ok());
+    log.close().await;
+
+    let new = SignerKey::from_seed(support::NAME, [8; 32]).unwrap();
+    for keys in [vec![key(), new.clone()], vec![new.clone()]] {
+        let mut parts = parts(&store, Config::default(), &Seen::default());
+        parts.signers = keys.into_iter().map(|key| Arc::new(KeySigner::from(key)) as _).collect();
+        let log = Log::open(parts).unwrap();
+        let note = note_of(&log);
+        assert!(Note::open(&note, &[new.verifier()]).is_ok(), "{}", String::from_utf8_lossy(&note));
+        log.close().await;
+        let reading =
+            Log::open_reading(store.log().unwrap(), vec![new.verifier()], Config::default()).unwrap();
+        assert!(Note::open(&note_of(&reading), &[new.verifier()]).is_ok());
+    }
+    let options = fsck::Options { keys: vec![new.verifier()], ..fsck::Options::default() };
+    let report = fsck::run(&store.log().unwrap(), &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let stranger = SignerKey::from_seed(support::NAME, [9; 32]).unwrap();
+    let options = fsck::Options { keys: vec![stranger.verifier()], ..options };
+    let report = fsck::run(&store.log().unwrap(), &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(!report.is_sound(), "the newest head is the present key's");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,12 +34,15 @@ impl Heads {
                 format!("{} records are covered by a head, {} are there", state.built, state.sequenced);
             report.add(broken("C2", "log/log.sqlite: log_state", text));
         }
+        let before_now = earlier_keys(store, keys)?;
         let mut before = None;
         loop {
             let page = store.heads(before, PAGE)?;
             for head in &page {
                 // One that was committed since: the next check sees it.
-                if head.size <= state.built {
+                if head.size < state.built {
+                    heads.take(head, &before_now, report);
+                } else if head.size == state.built {
                     heads.take(head, keys, report);
                 } else if before.is_none() && store.state()?.built < head.size {
                     report.add(broken("C2", place_of(head.size), "is of a size that was never built"));
@@ -93,6 +96,18 @@ impl Heads {
             report.add(broken("A3", place_of(size), "there is no tree of this size"));
         }
     }
+}
+
+/// The keys that a head below the newest may bear: after a rotation old ones bear the old key's line alone (A5). None where
+/// signatures are not looked at.
+fn earlier_keys(store: &LogStore, keys: &[VerifierKey]) -> Result<Vec<VerifierKey>, Error> {
+    let mut earlier = keys.to_vec();
+    if let Some(present) = keys.first() {
+        let remembered = store.remembered_keys()?;
+        let parsed = remembered.iter().filter_map(|vkey| VerifierKey::parse(vkey).ok());
+        earlier.extend(parsed.filter(|key| key.name() == present.name() && !keys.contains(key)));
+    }
+    Ok(earlier)
 }
 
 /// The files that were published: copies, not synced, so an old one is no fault. One of another history is.
@@ -153,7 +168,7 @@ fn go_sum_note(note: &[u8], expected: TreeHead, keys: &[VerifierKey]) -> Result<
     }
 }
 
-/// Opened with any of the keys: after a rotation old heads bear the old one (A5).
+/// Opened with any of the keys.
 fn opened(note: &[u8], keys: &[VerifierKey]) -> Result<TreeHead, String> {
     let mut why = String::new();
     for key in keys {

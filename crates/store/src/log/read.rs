@@ -172,6 +172,11 @@ impl LogStore {
         self.read(|connection| rows::heads(connection, before, limit))
     }
 
+    /// The keys that ever signed heads of this log, in their verifier form.
+    pub fn remembered_keys(&self) -> Result<Vec<String>, Error> {
+        self.read(rows::remembered_keys)
+    }
+
     /// Records from an id on, in order; at most `limit`. Their ids follow each other without a gap, or
     /// [`Error::Ledger`].
     pub fn records(&self, from: RecordId, limit: u32) -> Result<Vec<LogRecord>, Error> {

@@ -61,6 +61,20 @@ pub(super) fn migrate(connection: &Connection, found: u32) -> Result<(), Error> 
     transaction.commit().map_err(migrate)
 }
 
+/// What a key that has signed is kept under; the key follows.
+const SIGNER: &str = "signer ";
+
+pub(super) fn remember_key(connection: &Connection, vkey: &str) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO log_meta VALUES (?1, '')";
+    execute(connection, sql, params![format!("{SIGNER}{vkey}")]).map(|_| ())
+}
+
+pub(super) fn remembered_keys(connection: &Connection) -> Result<Vec<String>, Error> {
+    let sql = "SELECT key FROM log_meta WHERE key GLOB ?1 ORDER BY key";
+    let keys: Vec<String> = rows(connection, sql, params![format!("{SIGNER}*")], |row| get(row, 0))?;
+    Ok(keys.iter().filter_map(|key| key.strip_prefix(SIGNER)).map(str::to_owned).collect())
+}
+
 /// What the key index has to know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyState {

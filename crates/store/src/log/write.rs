@@ -104,6 +104,22 @@ impl LogWriter {
         })
     }
 
+    /// Keeps the keys that sign from now on, in their verifier form: heads that are kept bear lines of all that ever did.
+    /// A transaction when one of them is new.
+    pub fn remember_keys(&mut self, vkeys: &[String]) -> Result<(), Error> {
+        self.usable()?;
+        let known = rows::remembered_keys(&self.connection)?;
+        if vkeys.iter().all(|vkey| known.contains(vkey)) {
+            return Ok(());
+        }
+        let epoch = self.epoch;
+        let outcome = transaction(&self.store.0, &self.connection, |connection| {
+            check_epoch(connection, epoch)?;
+            vkeys.iter().try_for_each(|vkey| rows::remember_key(connection, vkey))
+        });
+        self.kept(outcome)
+    }
+
     /// Its number: how many writers were taken before it, itself included.
     pub fn epoch(&self) -> u64 {
         self.epoch
