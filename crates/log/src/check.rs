@@ -4,7 +4,9 @@ use modkeep_store::{LeafChain, LogState, LogStore, StoredHead};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::{read_data_tile, write_data_tile};
 use modkeep_tlog::tile::{FULL_WIDTH, HASH_BYTES, HEIGHT};
-use modkeep_tlog::{Hash, Level, RecordId, RecordText, Tail, Tile, TreeHead, TreeSize, VerifierKey, proof};
+use modkeep_tlog::{
+    Checkpoint, Hash, Level, RecordId, RecordText, Tail, Tile, TreeHead, TreeSize, VerifierKey, proof,
+};
 
 use crate::config::{Config, KnownHead};
 use crate::error::OpenError;
@@ -79,6 +81,16 @@ fn check_head(
 fn open_note(note: &[u8], keys: &[VerifierKey]) -> Result<TreeHead, String> {
     let open = Note::open(note, keys).map_err(|error| error.to_string())?;
     TreeHead::parse(open.text()).map_err(|error| error.to_string())
+}
+
+/// What our key has signed in a note that somebody brought: a head, or a checkpoint of this log.
+pub(crate) fn open_seen(note: &[u8], keys: &[VerifierKey]) -> Result<TreeHead, String> {
+    let open = Note::open(note, keys).map_err(|error| error.to_string())?;
+    let head = TreeHead::parse(open.text()).map_err(|error| error.to_string());
+    head.or_else(|error| match Checkpoint::parse(open.text()) {
+        Ok(checkpoint) if keys.iter().any(|key| key.name() == checkpoint.origin()) => Ok(checkpoint.head()),
+        _ => Err(error),
+    })
 }
 
 fn open_tail(state: &LogState) -> Result<Tail, OpenError> {
@@ -184,11 +196,21 @@ fn check_public_heads(
     if let Some(ahead) = known.iter().max_by_key(|it| it.size).filter(|it| it.size > ours) {
         return Err(OpenError::Behind { seen_by: ahead.seen_by.clone(), seen: ahead.size, ours });
     }
+    agree(store, head, &known)
+}
+
+/// Of the heads that others have seen, those that are not larger than ours are of our tree (R5). Of one whose root is not
+/// known nothing is said.
+pub(crate) fn agree(
+    store: &LogStore,
+    head: Option<&StoredHead>,
+    known: &[KnownHead],
+) -> Result<(), OpenError> {
     let Some(head) = head else { return Ok(()) };
     let seen = Published::alone(Head::from(head.clone()), store.state()?.edge);
     let reader = Reader::new(store.clone());
     let nodes = reader.nodes(&seen);
-    for it in &known {
+    for it in known.iter().filter(|it| it.size <= head.size) {
         let Some(root) = it.root else { continue };
         let here = proof::root(&nodes, it.size);
         if here.is_some_and(|here| here != root) {

@@ -8,13 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use modkeep_store::{Clock, HeadCommit, LogStore, LogWriter, NewRecord, RecordSource, Sequenced};
-use modkeep_tlog::note::Note;
 use modkeep_tlog::record::{GoSumRecord, read_data_tile, write_data_tile};
 use modkeep_tlog::tile::FULL_WIDTH;
 use modkeep_tlog::{RecordId, RecordText, Tail, Tile, TreeHead, TreeSize, recompute};
 
 use crate::check::{self, Standing, damaged, texts};
-use crate::config::Config;
+use crate::config::{Config, KnownHead};
 use crate::error::OpenError;
 use crate::head::edge_of;
 use crate::keys::Signer;
@@ -34,7 +33,8 @@ pub struct Recovery<'a> {
     pub config: Config,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Signed heads from elsewhere: a client's `latest`, a replica's, a witness's go.sum note.
+    /// Signed heads and checkpoints from elsewhere: a client's `latest`, a replica's, a witness's go.sum note. One that is
+    /// not of our tree stops everything: [`OpenError::Forked`].
     pub heads: Vec<Vec<u8>>,
     /// Data tiles from elsewhere, where ours are missing: a replica, a mirror. The last one is partial and never a file
     /// of ours, so a head whose size is no multiple of 256 needs this or the newest rows.
@@ -67,14 +67,16 @@ pub struct Recovered {
 pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let signers = Signers::new(recovery.signers.clone())?;
     let (mut writer, standing) = begin(&recovery, &signers)?;
+    let known = known(&recovery, &signers)?;
+    check::agree(&recovery.store, standing.head.as_ref(), &known)?;
     let old = standing.tail.head();
     let from = old.size;
-    let Some(target) = target(&recovery, &signers, from)? else {
+    let Some(target) = target(&known, from)? else {
         settle(&recovery, &signers, from)?;
         return Ok(Recovered { from, to: from });
     };
 
-    let mut source = Source { recovery: &recovery, sequenced: standing.sequenced };
+    let mut source = Source { recovery: &recovery, sequenced: standing.sequenced, known: &known };
     follow(&mut source, &standing, target, |_, _| Ok(()))?;
     // The tiles lead to the root that was signed. Only now is anything written.
     let mut tail = None;
@@ -96,7 +98,7 @@ fn begin(recovery: &Recovery<'_>, signers: &Signers) -> Result<(LogWriter, Stand
     match check::check_stored(&recovery.store, signers.keys()) {
         Ok(standing) => Ok((writer, standing)),
         Err(OpenError::Changed { from, to }) => {
-            let is_covered = target(recovery, signers, from)?.is_some();
+            let is_covered = target(&known(recovery, signers)?, from)?.is_some();
             tracing::warn!(%from, %to, "dropping records that have no head and are not what was appended");
             let writer = writer.forget_unbuilt(is_covered)?;
             Ok((writer, check::check_stored(&recovery.store, signers.keys())?))
@@ -105,11 +107,12 @@ fn begin(recovery: &Recovery<'_>, signers: &Signers) -> Result<(LogWriter, Stand
     }
 }
 
-/// Nobody has seen more than is here. Of a log put back from a backup that has to be said by somebody (R27).
+/// Nobody has seen more than is here, and nobody anything else. Of a log put back from a backup that has to be said by
+/// somebody outside it (R27).
 fn settle(recovery: &Recovery<'_>, signers: &Signers, ours: TreeSize) -> Result<(), OpenError> {
-    let mut seen: Vec<TreeSize> = given(recovery, signers)?.iter().map(|head| head.size).collect();
-    seen.extend(check::outside_heads(signers.keys(), &recovery.config)?.iter().map(|it| it.size));
-    if seen.contains(&ours) {
+    let mut seen = check::outside_heads(signers.keys(), &recovery.config)?;
+    seen.extend(given(recovery, signers)?);
+    if seen.iter().any(|it| it.size == ours) {
         return Ok(recovery.store.settle_restored()?);
     }
     match recovery.store.restored()? {
@@ -120,26 +123,33 @@ fn settle(recovery: &Recovery<'_>, signers: &Signers, ours: TreeSize) -> Result<
     }
 }
 
+/// Every head that can be seen from here, and those that the operator gave.
+fn known(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<KnownHead>, OpenError> {
+    let mut known = check::public_heads(&recovery.store, signers.keys(), &recovery.config)?;
+    known.extend(given(recovery, signers)?);
+    Ok(known)
+}
+
 /// The largest signed head that is known, if it is ahead; an error when somebody has seen a larger one without it.
-fn target(recovery: &Recovery<'_>, signers: &Signers, from: TreeSize) -> Result<Option<TreeHead>, OpenError> {
-    let known = check::public_heads(&recovery.store, signers.keys(), &recovery.config)?;
-    let mut heads: Vec<TreeHead> =
-        known.iter().filter_map(|it| Some(TreeHead { size: it.size, root: it.root? })).collect();
-    heads.extend(given(recovery, signers)?);
-    let largest = heads.into_iter().max_by_key(|head| head.size).filter(|head| head.size > from);
+fn target(known: &[KnownHead], from: TreeSize) -> Result<Option<TreeHead>, OpenError> {
+    let heads = known.iter().filter_map(|it| Some(TreeHead { size: it.size, root: it.root? }));
+    let largest = heads.max_by_key(|head| head.size).filter(|head| head.size > from);
     let reached = largest.map_or(from, |head| head.size);
-    match known.into_iter().filter(|it| it.size > reached).max_by_key(|it| it.size) {
-        Some(ahead) => Err(OpenError::Behind { seen_by: ahead.seen_by, seen: ahead.size, ours: reached }),
+    match known.iter().filter(|it| it.size > reached).max_by_key(|it| it.size) {
+        Some(ahead) => {
+            Err(OpenError::Behind { seen_by: ahead.seen_by.clone(), seen: ahead.size, ours: reached })
+        }
         None => Ok(largest),
     }
 }
 
 /// The heads that the operator gave.
-fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<TreeHead>, OpenError> {
+fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<KnownHead>, OpenError> {
     let open = |note: &Vec<u8>| {
-        let opened = Note::open(note, signers.keys()).map_err(|error| error.to_string());
-        let head = opened.and_then(|open| TreeHead::parse(open.text()).map_err(|error| error.to_string()));
-        head.map_err(|error| damaged(&format!("a head that was given: {error}")))
+        let TreeHead { size, root } = check::open_seen(note, signers.keys())
+            .map_err(|error| damaged(&format!("a head that was given: {error}")))?;
+        let seen_by = "somebody, by a head that was given,".to_owned();
+        Ok(KnownHead { seen_by, size, root: Some(root) })
     };
     recovery.heads.iter().map(open).collect()
 }
@@ -148,6 +158,8 @@ fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<TreeHead>, Op
 struct Source<'a> {
     recovery: &'a Recovery<'a>,
     sequenced: TreeSize,
+    /// The heads that the records have to reproduce on their way.
+    known: &'a [KnownHead],
 }
 
 impl Source<'_> {
@@ -163,6 +175,15 @@ impl Source<'_> {
         let first = RecordId::new(first).filter(|_| end <= self.sequenced.get());
         let first = first.ok_or_else(|| damaged(&format!("{} is needed, and is nowhere", tile.path())))?;
         texts(&self.recovery.store, first, tile.width().into())
+    }
+
+    /// Nobody has seen another head of this size.
+    fn agree(&self, tail: &Tail) -> Result<(), OpenError> {
+        let mut of_size = self.known.iter().filter(|it| it.size == tail.size());
+        match of_size.find(|it| it.root.is_some_and(|root| root != tail.root())) {
+            Some(other) => Err(OpenError::Forked { seen_by: other.seen_by.clone(), size: other.size }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -193,6 +214,7 @@ fn follow(
         for text in texts.into_iter().skip(known) {
             let tiles = &mut batch.tiles;
             tail.append(text.leaf_hash(), |tile, bytes| tiles.push((tile, bytes.to_vec())));
+            source.agree(&tail)?;
             batch.texts.push(text);
         }
         if batch.texts.len() >= TILES_AT_ONCE * 256 {

@@ -91,6 +91,7 @@ pub(super) fn recover(
     let recovery = Recovery { store, signers, config, clock: Arc::new(SystemClock), heads, tiles };
     modkeep_log::recover(recovery).map_err(|error| match error {
         OpenError::Store(error) => error.into(),
+        error @ OpenError::Forked { .. } => Failed::new(Exit::Integrity, format!("INCONSISTENT: {error}")),
         error => Failed::new(Exit::Integrity, error.to_string()),
     })
 }

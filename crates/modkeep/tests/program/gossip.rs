@@ -12,7 +12,7 @@ const MARSH: &str = "example.com/marsh@v1.0.0";
 const TERN: &str = "example.com/tern@v1.5.2";
 
 /// Brings a note, as `curl --data-binary` does.
-fn bring(modkeep: &Program, path: &str, note: &[u8], fields: &str) -> Answer {
+pub(crate) fn bring(modkeep: &Program, path: &str, note: &[u8], fields: &str) -> Answer {
     let (host, length) = (modkeep.host(), note.len());
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n"

@@ -39,6 +39,7 @@ mod own_log;
 mod own_log_hostile;
 mod own_log_lies;
 mod real_world;
+mod recovery;
 mod shutdown;
 mod signers;
 mod upstream_faults;

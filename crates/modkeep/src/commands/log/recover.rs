@@ -24,9 +24,8 @@ pub(in crate::commands) fn run(
 ) -> Result<Exit, Failed> {
     let mut heads = recover.head.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let tree = recover.from.as_deref().map(Directory::new);
-    if let Some(tree) = &tree {
-        let latest = tree.get("latest", HEAD_BYTES_MAX, false);
-        heads.extend(latest.map_err(|error| Failed::new(Exit::Failed, error.to_string()))?);
+    if let Some((tree, path)) = tree.as_ref().zip(recover.from.as_deref()) {
+        heads.push(latest(tree, path)?);
     }
     let tiles = |tile: &Tile| tree.as_ref()?.get(&tile.path(), TILE_BYTES_MAX, false).ok().flatten();
     let store = Store::open(crate::wiring::store_config(effective)?, Arc::new(SystemClock))?;
@@ -45,6 +44,17 @@ pub(in crate::commands) fn run(
         json!({ "from": from.get(), "to": to.get() }),
     );
     Ok(Exit::Done)
+}
+
+/// The head of the tree. A folder without one is a mistake, not a tree that nobody has seen more of.
+fn latest(tree: &Directory, path: &Path) -> Result<Vec<u8>, Failed> {
+    let latest = tree.get("latest", HEAD_BYTES_MAX, false);
+    let latest = latest.map_err(|error| Failed::new(Exit::Failed, error.to_string()))?;
+    latest.ok_or_else(|| {
+        let path = path.display();
+        let hint = "want a tree of this log in the go command's paths, as `modkeep log export` writes it";
+        Failed::new(Exit::NotFound, format!("{path}: no file \"latest\" in it; {hint}"))
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failed> {
