@@ -37,7 +37,7 @@ pub struct Config {
     /// How many appends may wait; one more is [`Busy`](crate::AppendError::Busy). 4,096, which is also the largest
     /// batch (C3).
     pub queue: usize,
-    /// A file outside the data directory, beside the key (`<key_file>.head`), that gets a copy of the newest head: it
+    /// A file outside the data directory, as a rule beside the key (`<key_file>.head`), that gets a copy of the newest head: it
     /// survives when the data directory is put back from a backup, and then tells (C4, check 2). Best effort.
     pub head_copy: Option<PathBuf>,
     /// Heads that others have seen: witnesses' sizes, replicas. One that is larger than our newest, or different at the

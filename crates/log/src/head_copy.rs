@@ -1,4 +1,4 @@
-//! The copy of the newest head beside the key: the one thing that a backup put back does not take along (C4, I17).
+//! The copy of the newest head outside the data directory, beside the key as a rule: the one thing that a backup put back does not take along (C4, I17).
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, OpenError> 
     let mut note = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut note));
     match read {
-        Ok(_) => Ok(Some((format!("the copy beside the key, {},", path.display()), note))),
+        Ok(_) => Ok(Some((format!("the copy of the newest head, {},", path.display()), note))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::Read { path: path.display().to_string(), detail: error.to_string() }),
     }

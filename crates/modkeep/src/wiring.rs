@@ -3,7 +3,7 @@
 mod log;
 mod origin;
 
-pub(crate) use log::Door;
+pub(crate) use log::{Door, unremembered};
 pub(crate) use origin::announced;
 
 use std::path::PathBuf;

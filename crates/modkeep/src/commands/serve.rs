@@ -47,6 +47,9 @@ pub(super) fn run(
         } else {
             let told = watch::log::observer(&metrics, alarms);
             let (told, found) = crate::verdicts::ears(&effective.config.log.name, told);
+            if let Some(warning) = crate::wiring::unremembered(effective) {
+                tracing::warn!(event = "log", log = %effective.config.log.name, "{warning}");
+            }
             let house = House::build_with_log(effective, &sources, observer, told)?;
             house.keep(crate::verdicts::keep(house.store.clone(), found));
             house

@@ -86,6 +86,7 @@ pub(crate) struct Log {
     pub(crate) second_key_file: String,
     pub(crate) key: String,
     pub(crate) signer: Vec<String>,
+    pub(crate) head_copy: String,
     pub(crate) deny: Vec<String>,
     pub(crate) align: u64,
     pub(crate) witnesses: Vec<String>,

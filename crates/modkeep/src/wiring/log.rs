@@ -18,7 +18,7 @@ use modkeep_sumdb::Own;
 use modkeep_tlog::{Policy, Tile, VerifierKey};
 use url::Url;
 
-use super::{home_expanded, patterns};
+use super::{home_expanded, patterns, store_config};
 use crate::config::{Effective, WitnessMode};
 use crate::exit::{Exit, Failed};
 
@@ -113,7 +113,7 @@ pub(super) fn plan(effective: &Effective) -> Result<Option<Plan>, Failed> {
         signers.push(key_file(effective, "log.second_key_file", &section.second_key_file, &name)?);
     }
     let align = if section.align == 1 { HeadAlign::Newest } else { HeadAlign::Tile };
-    let head_copy = head_copy(&section.key_file)?;
+    let head_copy = head_copy(effective)?;
     let deny = patterns(effective, "log.deny", &section.deny)?;
     let required = section.witness_mode == WitnessMode::Required;
     let shown = if required { Shown::Cosigned } else { Shown::Newest };
@@ -195,12 +195,34 @@ fn key_file(effective: &Effective, key: &str, path: &str, name: &LogName) -> Res
     Ok(Arc::new(signer.map_err(|error| effective.slip(key, error.to_string()))?))
 }
 
-/// Beside the key lies a copy of the newest head: it tells when the data directory was put back from an old copy (I17).
-fn head_copy(key_file: &str) -> Result<Option<PathBuf>, Failed> {
-    if key_file.is_empty() {
-        return Ok(None);
+/// Where a copy of the newest head lies, beside the key unless told otherwise: it tells when the data directory was put back
+/// from an old copy (I17).
+fn head_copy(effective: &Effective) -> Result<Option<PathBuf>, Failed> {
+    let section = &effective.config.log;
+    match (section.head_copy.as_str(), section.key_file.as_str()) {
+        ("", "") => Ok(None),
+        ("", key_file) => Ok(Some(home_expanded(&format!("{key_file}.head"))?)),
+        (told, _) => {
+            let copy = std::path::absolute(home_expanded(told)?)?;
+            if copy.starts_with(std::path::absolute(store_config(effective)?.path)?) {
+                let reason = format!("{told} lies in the data directory, and would be put back with it");
+                return Err(effective.slip("log.head_copy", reason).into());
+            }
+            Ok(Some(copy))
+        }
     }
-    Ok(Some(home_expanded(&format!("{key_file}.head"))?))
+}
+
+/// What is to be said at the start of a log of which nothing outside the data directory remembers the newest head (R5).
+pub(crate) fn unremembered(effective: &Effective) -> Option<&'static str> {
+    let section = &effective.config.log;
+    let is_copied = !section.key_file.is_empty() || !section.head_copy.is_empty();
+    let is_witnessed = section.witness_mode != WitnessMode::Off
+        && !(section.witnesses.is_empty() && section.witness_policy.is_empty());
+    (section.enabled && !is_copied && !is_witnessed).then_some(
+        "nothing outside the data directory remembers the newest head of the log: an old copy that is put back would not be \
+         noticed, and would be signed from; name a file elsewhere in log.head_copy, or witnesses",
+    )
 }
 
 /// The log as this process has it.

@@ -120,6 +120,59 @@ fn a_program_signs_and_when_it_does_not_nothing_false_is_shown() {
     ended(&setup.run(&["log", "fsck"]), 0);
 }
 
+/// The key is elsewhere, so nothing lies beside it: the copy of the newest head has a place of its own (R5, C4 check 2).
+#[test]
+fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
+    let upstream = upstream();
+    let setup = mirror_of(&upstream);
+    std::fs::write(setup.home().join("mode"), "sign").unwrap();
+    let signer = program(setup.home());
+    let setup = with_signer(setup, &signer);
+    let unheard = "nothing outside the data directory remembers the newest head";
+    let sums = |name: &str, version: &str| {
+        let file = setup.home().join(format!("{name}.list"));
+        std::fs::write(&file, version).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (finch, marsh, tern) = (sums("finch", FINCH), sums("marsh", MARSH), sums("tern", TERN));
+    let said = ended(&setup.run(&["log", "import", &finch]), 0);
+    assert!(said.contains(unheard) && said.contains("log.head_copy"), "{said}");
+    let modkeep = setup.serve();
+    assert_eq!(modkeep.said().matches(unheard).count(), 1, "{}", modkeep.said());
+    modkeep.stop();
+
+    let inside = setup.store().join("head").to_str().unwrap().to_owned();
+    let setup = setup.with("MODKEEP_LOG_HEAD_COPY", &inside);
+    let said = ended(&setup.run(&["log", "import", &finch]), 10);
+    assert!(said.contains("log.head_copy") && said.contains("lies in the data directory"), "{said}");
+
+    let head = setup.home().join("newest.head");
+    let setup = setup.with("MODKEEP_LOG_HEAD_COPY", head.to_str().unwrap());
+    let said = ended(&setup.run(&["log", "import", &finch]), 0);
+    assert!(!said.contains(unheard), "{said}");
+    let old = setup.home().join("old");
+    copy(setup.store(), &old);
+    ended(&setup.run(&["log", "import", &marsh]), 0);
+    assert_eq!(
+        std::fs::read(&head).unwrap(),
+        std::fs::read(setup.store().join("log/latest")).unwrap(),
+        "it follows"
+    );
+    std::fs::remove_dir_all(setup.store()).unwrap();
+    copy(&old, setup.store());
+    let refused = setup.run(&["log", "import", &tern]);
+    assert!(!refused.status.success(), "{refused:?}");
+    let modkeep = setup.serve();
+    assert!(modkeep.said().contains("nothing will be signed"), "{}", modkeep.said());
+    assert!(modkeep.said().contains(head.to_str().unwrap()), "{}", modkeep.said());
+    assert_eq!(lookup(&modkeep, TERN).status, 503);
+    assert_eq!(log_size(&modkeep), 1);
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
 #[test]
 fn a_program_that_hangs_is_ended_with_its_children() {
     let upstream = upstream();

@@ -19,7 +19,7 @@ use crate::commands::prefetch::named_in;
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
-use crate::wiring::{House, Sources};
+use crate::wiring::{House, Sources, unremembered};
 
 /// A lookup answer: a record of two lines, and a head with few signatures.
 const ANSWER_MAX: u64 = 256 * 1024;
@@ -49,6 +49,9 @@ pub(in crate::commands) fn run(
             return Ok(record_all(wanted, import.fetching.jobs, Via::Server { egress, base }, output).await);
         }
         let told = modkeep_log::Observer::default();
+        if let Some(warning) = unremembered(effective) {
+            output.notice(warning);
+        }
         let house = House::build_with_log(effective, &sources, modkeep_fetch::unobserved(), told)?;
         let exit = match house.log.log() {
             None => Err(Failed::from(effective.slip("log.enabled", "there is no log to import into"))),
