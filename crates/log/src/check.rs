@@ -248,7 +248,7 @@ pub(crate) fn outside_heads(keys: &[VerifierKey], config: &Config) -> Result<Vec
 
 /// The files with heads are not synced: after a power cut one may be torn. A head that we cannot read proves nothing.
 fn read_head(seen_by: String, note: &[u8], keys: &[VerifierKey]) -> Option<KnownHead> {
-    match open_note(note, keys) {
+    match open_seen(note, keys) {
         Ok(TreeHead { size, root }) => Some(KnownHead { seen_by, size, root: Some(root) }),
         Err(error) => {
             tracing::warn!(%seen_by, %error, "not a head of this log; passed over");
@@ -266,6 +266,14 @@ pub(crate) fn public_heads(
     let mut known = outside_heads(keys, config)?;
     let published = store.published()?;
     known.extend(published.and_then(|note| read_head("the published file `latest`".to_owned(), &note, keys)));
+    let brought = store.seen()?;
+    known.extend(brought.and_then(|(note, path)| {
+        read_head(
+            format!("somebody, by the head that was brought and kept in {},", path.display()),
+            &note,
+            keys,
+        )
+    }));
     if let Some((size, _)) = store.cosigned()? {
         let seen_by = "a witness that cosigned a checkpoint".to_owned();
         known.push(KnownHead { seen_by, size, root: None });

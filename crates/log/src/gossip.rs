@@ -5,6 +5,7 @@ use modkeep_tlog::comparison::evidence;
 use modkeep_tlog::note::NoteError;
 use modkeep_tlog::{Checkpoint, Comparison, Note, TreeHead, TreeSize, proof};
 
+use crate::check;
 use crate::event::Event;
 use crate::head::Published;
 use crate::log::{Log, State};
@@ -24,7 +25,8 @@ impl Log {
     ///
     /// A contradiction is told as [`Event::Fork`]; keep the evidence. A head that our key has signed and that is larger
     /// than the newest one means that this is an old copy of the log, or not the only one: it is told as
-    /// [`Event::Ahead`], and the log takes no more records until an operator has looked (I17).
+    /// [`Event::Ahead`], and the log takes no more records until an operator has looked (I17). The note is kept, so that a
+    /// restart does not forget it.
     pub fn compare(&self, note: &[u8]) -> Result<Comparison, Error> {
         let theirs = match self.opened(note) {
             Ok(theirs) => theirs,
@@ -33,6 +35,7 @@ impl Log {
         let seen = self.shared().published();
         let ours = seen.latest.tree();
         if theirs.head.size > ours.size {
+            self.remember(note, theirs.head.size);
             self.is_ahead(SOMEBODY, theirs.head.size);
             return Ok(Comparison::UnknownFuture { theirs: theirs.head, ours });
         }
@@ -48,6 +51,19 @@ impl Log {
         let (theirs, evidence) = (theirs.head, evidence);
         self.tell(&Event::Fork { theirs, ours, evidence: &evidence });
         Ok(Comparison::Inconsistent { theirs, ours, evidence })
+    }
+
+    /// Keeps the largest head that was brought, for the checks of the next start. Where it cannot be kept, this process signs
+    /// nothing all the same.
+    fn remember(&self, note: &[u8], size: TreeSize) {
+        let store = &self.shared().store;
+        let kept = store.seen().and_then(|kept| {
+            let known = kept.and_then(|(note, _)| check::open_seen(&note, self.keys()).ok());
+            if known.is_some_and(|known| known.size >= size) { Ok(()) } else { store.keep_seen(note) }
+        });
+        if let Err(error) = kept {
+            tracing::error!(%size, %error, "a larger head of our key could not be kept: do not start again before you have looked");
+        }
     }
 
     /// A head larger than ours was signed with our key, and `seen_by` has it: tells it, and takes no more records.

@@ -27,6 +27,7 @@ mod open;
 pub(crate) mod read;
 pub(crate) mod restored;
 mod rows;
+mod seen;
 mod tiles;
 mod write;
 

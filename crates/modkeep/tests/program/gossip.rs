@@ -140,6 +140,35 @@ fn hostile_i17_a_larger_head_of_our_own_key_stops_the_signing() {
 }
 
 #[test]
+fn hostile_i17_a_restart_does_not_forget_a_larger_head_of_our_own_key() {
+    let (_upstream, setup, modkeep, key) = house();
+    let kept = setup.store().join("log/seen");
+    for (size, largest) in [(4, 4), (5, 5), (3, 5)] {
+        let told = bring(&modkeep, "/log/gossip", &forged(&key, size), "");
+        assert!(told.text().starts_with("unknown future: "), "{}", told.text());
+        assert_eq!(std::fs::read(&kept).unwrap(), forged(&key, largest));
+    }
+    modkeep.stop();
+    for _ in 0..2 {
+        let modkeep = setup.serve();
+        assert!(modkeep.said().contains("nothing will be signed"), "{}", modkeep.said());
+        assert!(modkeep.said().contains("has seen a head of size 5"), "{}", modkeep.said());
+        assert_eq!(modkeep.get(&format!("/log/lookup/{TERN}")).status, 503);
+        assert_eq!(modkeep.get(&format!("/log/lookup/{FINCH}")).status, 200, "reads go on");
+        assert_eq!(log_size(&modkeep), 2);
+        modkeep.stop();
+    }
+    // A recovery takes it for what it is: there was more, and where that is nobody has said.
+    let said = ended(&setup.run(&["log", "recover"]), 7);
+    assert!(said.contains("is needed, and is nowhere"), "{said}");
+    ended(&setup.run(&["log", "fsck"]), 0);
+    // The operator has looked.
+    std::fs::remove_file(&kept).unwrap();
+    let modkeep = setup.serve();
+    assert_eq!(modkeep.get(&format!("/log/lookup/{TERN}")).status, 200, "{}", modkeep.said());
+}
+
+#[test]
 fn what_our_key_has_not_signed_says_nothing_about_the_log() {
     let (_upstream, _setup, modkeep, key) = house();
     let head = modkeep.get("/log/latest").text();

@@ -109,6 +109,25 @@ fn an_old_copy_goes_forward_to_the_head_of_an_exported_tree_and_signs_again() {
 }
 
 #[test]
+fn an_old_copy_goes_forward_to_a_head_that_was_brought_to_it() {
+    let world = World::new();
+    world.record(&[MARSH]);
+    let tree = world.export("tree", "both");
+    for brought in ["latest", "checkpoint"] {
+        world.put_old_back();
+        let modkeep = world.setup.serve();
+        let note = std::fs::read(Path::new(&tree).join(brought)).unwrap();
+        let told = bring(&modkeep, "/log/gossip", &note, "");
+        assert!(told.text().starts_with("unknown future: "), "{}", told.text());
+        modkeep.stop();
+        assert!(world.recover(&[], 7).contains("is needed, and is nowhere"));
+        assert!(world.recover(&["--from", &tree], 0).contains("1 records became 2"));
+        world.record(&[TERN]);
+        ended(&world.setup.run(&["log", "fsck"]), 0);
+    }
+}
+
+#[test]
 fn a_head_of_another_history_is_a_fork_and_nothing_may_be_signed() {
     let world = World::new();
     world.record(&[MARSH]);

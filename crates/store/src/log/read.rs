@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::ledger::readers::Readers;
 use crate::log::keys::{Digest, KEYS, Keys};
 use crate::log::restored::RESTORED;
+use crate::log::seen::SEEN;
 use crate::log::tiles::{self, TileFile};
 use crate::log::{
     CHECKPOINT, DATABASE, FOLDER, LATEST, LeafChain, LogRecord, LogRow, LogState, LogTuning, LogWriter,
@@ -245,7 +246,8 @@ impl LogStore {
         self.file(CHECKPOINT)
     }
 
-    fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// A small file of the log's folder.
+    pub(super) fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.0.room().root().join(FOLDER).join(name);
         let mut bytes = Vec::new();
         let read = self
@@ -281,7 +283,7 @@ impl LogStore {
             let (folder, name) = path.rsplit_once('/').unwrap_or_default();
             let is_ours = match name {
                 "tile" | KEYS => kind == EntryKind::Directory && folder == FOLDER,
-                LATEST | CHECKPOINT | RESTORED => kind == EntryKind::File && folder == FOLDER,
+                LATEST | CHECKPOINT | RESTORED | SEEN => kind == EntryKind::File && folder == FOLDER,
                 _ if folder == FOLDER => {
                     name.strip_prefix(DATABASE).is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm"))
                 }
