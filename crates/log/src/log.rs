@@ -295,13 +295,18 @@ impl Log {
     }
 
     /// The C2SP proof of a version's record, under the newest cosigned checkpoint where that covers it, else under the
-    /// newest one (B5). Blocking.
+    /// newest one (B5); where [`Config::shown`] wants cosignatures, there is none until a cosigned one covers it (B3).
+    /// Blocking.
     pub fn proof(&self, module: &str, version: &str) -> Result<Option<Bytes>, Error> {
         let seen = self.shared().published();
         let Some(id) = self.find_in(&seen, module, version)? else { return Ok(None) };
         let cosigned = seen.cosigned.as_ref().filter(|(size, _)| size.contains(id) && *size <= seen.size());
         let newest = || (seen.size(), seen.latest.checkpoint.clone());
-        let (size, checkpoint) = cosigned.cloned().unwrap_or_else(newest);
+        let (size, checkpoint) = match (cosigned.cloned(), self.shared().config.shown) {
+            (Some(cosigned), _) => cosigned,
+            (None, Shown::Newest) => newest(),
+            (None, Shown::Cosigned) => return Ok(None),
+        };
         let nodes = self.shared().reader.nodes(&seen);
         let hashes = proof::prove_inclusion(&nodes, size, id);
         let Some(hashes) = hashes else { return nodes.into_error().map_or(Ok(None), Err) };

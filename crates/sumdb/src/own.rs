@@ -130,9 +130,16 @@ impl Own {
             AskOwn::Proof(of) => {
                 let asked = of.clone();
                 let found = read(log, self.name(), move |log| {
-                    log.proof(asked.path().as_str(), asked.version().as_str())
+                    let (module, version) = (asked.path().as_str(), asked.version().as_str());
+                    let proof = log.proof(module, version)?;
+                    let is_recorded = proof.is_some() || log.find(module, version)?.is_some();
+                    Ok((proof, is_recorded))
                 });
-                found.await?.ok_or_else(|| not_recorded(of))?
+                match found.await? {
+                    (Some(proof), _) => proof,
+                    (None, true) => return Err(self.not_cosigned()),
+                    (None, false) => return Err(not_recorded(of)),
+                }
             }
             AskOwn::Provenance(of) => self.provenance(log, of).await?,
         };

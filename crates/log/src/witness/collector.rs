@@ -114,7 +114,11 @@ pub async fn known_heads(
             Reply::Conflict(size) => {
                 known.push(KnownHead { seen_by: format!("the witness {witness}"), size, root: None });
             }
-            Reply::Cosigned(_) => {}
+            // It has recorded this very head: of another size it would say so, of another root refuse.
+            Reply::Cosigned(_) => {
+                let (seen_by, root) = (format!("the witness {witness}"), Some(head.root));
+                known.push(KnownHead { seen_by, size: head.size, root });
+            }
             reply => tracing::warn!(event = "witness", %witness, "not known what it has seen: {reply}"),
         }
     }

@@ -108,7 +108,7 @@ fn configuration_files(cli: &Cli, variable: impl Fn(&str) -> Option<String>) -> 
 }
 
 /// The runtime of a command that does one thing and ends.
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 

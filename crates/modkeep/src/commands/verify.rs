@@ -181,6 +181,10 @@ fn tell(version: &ModuleVersion, line: &Line, verdict: &Verdict, totals: &mut To
         }
         Verdict::Failed(exit, reason) => {
             totals.failed += 1;
+            // Wrong bytes are the news that must not be lost among the rest.
+            if *exit == Exit::Integrity {
+                totals.exit = Some(*exit);
+            }
             totals.exit.get_or_insert(*exit);
             ("failed", reason.clone())
         }

@@ -18,7 +18,7 @@ use modkeep_sumdb::Own;
 use modkeep_tlog::{Policy, Tile, VerifierKey};
 use url::Url;
 
-use super::{home_expanded, patterns, store_config};
+use super::{Sources, home_expanded, patterns, store_config};
 use crate::config::{Effective, WitnessMode};
 use crate::exit::{Exit, Failed};
 
@@ -78,16 +78,26 @@ pub(super) fn verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, Faile
     Ok(signers.iter().map(|signer| signer.verifier().clone()).collect())
 }
 
-/// Goes forward, with the keys and the known heads of the section.
+/// Goes forward, with the keys and the known heads of the section; its witnesses are asked, as at a start.
 pub(super) fn recover(
     effective: &Effective,
     store: LogStore,
     heads: Vec<Vec<u8>>,
     tiles: &dyn Fn(&Tile) -> Option<Vec<u8>>,
 ) -> Result<Recovered, Failed> {
-    let Some(Plan { signers, config, .. }) = plan(effective)? else {
+    let Some(plan) = plan(effective)? else {
         return Err(Failed::new(Exit::Config, "no log is configured: its key is needed to go on with it"));
     };
+    let witnesses = plan.witnesses();
+    let Plan { signers, mut config, panel, .. } = plan;
+    if let Some(panel) = panel {
+        let keys: Vec<VerifierKey> = signers.iter().map(|signer| signer.verifier().clone()).collect();
+        crate::commands::runtime()?.block_on(async {
+            let egress = super::egress(effective, &Sources::of(effective)?, &witnesses)?;
+            config.known_heads = known_heads(&panel, &egress, &store, &keys).await;
+            Ok::<_, Failed>(())
+        })?;
+    }
     let recovery = Recovery { store, signers, config, clock: Arc::new(SystemClock), heads, tiles };
     modkeep_log::recover(recovery).map_err(|error| match error {
         OpenError::Store(error) => error.into(),

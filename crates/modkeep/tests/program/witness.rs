@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use modkeep_testkit::program::{Program, Setup};
-use modkeep_testkit::{Go, Upstream};
+use modkeep_testkit::{Go, Upstream, copy_folder};
 use modkeep_tlog::witness::monitoring_path;
 use modkeep_tlog::{GO_SUM_ORIGIN, LookupAnswer, SignedCheckpoint, SignerKey, VerifierKey, WitnessKey};
 
@@ -181,6 +181,9 @@ fn b3_lookups_wait_for_the_witnesses_where_that_is_wanted() {
     assert_eq!((refused.status, refused.code()), (503, Some("log-busy")), "{}", refused.text());
     assert!(refused.header("retry-after").is_some());
     assert_eq!(log_size(&modkeep), 2, "recorded all the same");
+    let proof = modkeep.get(&format!("/log/proof/{MARSH}"));
+    assert_eq!(proof.status, 503, "no proof under a checkpoint that nobody has cosigned: {}", proof.text());
+    assert_eq!(modkeep.get(&format!("/log/proof/{FINCH}")).status, 200);
     let list = setup.home().join("list");
     let _witness = Witness::start(&setup, &address, &["--list", list.to_str().unwrap()]);
     let found = until("it is back", || Some(lookup(MARSH)).filter(|found| found.status == 200));
@@ -189,6 +192,33 @@ fn b3_lookups_wait_for_the_witnesses_where_that_is_wanted() {
     // The go command passes the lines of witnesses over.
     let go = Go::new(modkeep.url(), &format!("{key} {}/log", modkeep.url())).with("GONOSUMDB", "");
     go.run(&["mod", "download", FINCH, MARSH]).expect_ok();
+}
+
+#[test]
+fn c4_recovering_asks_the_witnesses_as_a_start_does() {
+    let (_upstream, setup, key, _witness, witness_key) = street("best-effort");
+    let (old, tree) = (setup.home().join("old"), setup.home().join("tree"));
+    let grow = |size, version: &str| {
+        let modkeep = setup.serve();
+        assert_eq!(modkeep.get(&format!("/log/lookup/{version}")).status, 200);
+        checkpoint(&modkeep, size, &key, &witness_key);
+        modkeep.stop();
+    };
+    grow(1, FINCH);
+    copy_folder(setup.store(), &old);
+    grow(2, MARSH);
+    ended(&setup.run(&["log", "export", "--out", tree.to_str().unwrap()]), 0);
+    // The old copy is put back, and what lay beside the key is lost.
+    std::fs::remove_dir_all(setup.store()).unwrap();
+    copy_folder(&old, setup.store());
+    std::fs::remove_file(setup.home().join("key.head")).unwrap();
+
+    let said = ended(&setup.run(&["log", "recover"]), 7);
+    assert!(said.contains("the witness witness.example/w1 has seen a head of size 2"), "{said}");
+    ended(&setup.run(&["log", "recover", "--from", tree.to_str().unwrap()]), 0);
+    let modkeep = setup.serve();
+    assert_eq!(log_size(&modkeep), 2);
+    checkpoint(&modkeep, 2, &key, &witness_key);
 }
 
 #[test]
