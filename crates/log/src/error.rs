@@ -88,7 +88,7 @@ pub enum OpenError {
     /// The data directory was put back from a backup, and nobody who would know has seen its newest head (R27): newer ones may
     /// have been signed after the backup.
     #[error(
-        "this log was put back from a backup of {backup_of}, and neither a copy of the newest head beside the key nor a \
+        "this log was put back from a backup ({backup_of}), and neither a copy of the newest head beside the key nor a \
          witness says that the head of size {ours} is the newest that was signed; put that copy back (KEYFILE.head, or what \
          log.head_copy names), or run `modkeep \
          log recover` with the newest head that is known, or, if nothing was signed after that moment, say so by removing {file}"

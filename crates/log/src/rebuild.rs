@@ -132,6 +132,9 @@ impl Growing {
 ///
 /// What is not in such a tree is lost: older heads, when a record was logged, and the proofs of imported records. `memory`
 /// is a folder for the audit's notes.
+///
+/// The tree may be an old one, so the log is marked as put back from a backup: it signs once somebody says that the tree's
+/// head is the newest (R27; [`LogStore::settle_restored`]).
 pub fn from_tree(
     store: &LogStore,
     writer: &mut LogWriter,
@@ -151,6 +154,7 @@ pub fn from_tree(
         return Err(unfit(format!("the tree does not stand an audit: {first}")));
     }
     let (note, head) = newest(&source, key)?;
+    store.mark_restored(&format!("{} records, an exported tree", head.size()))?;
     let mut growing = Growing::default();
     let mut rebuilt = Rebuilt { records: head.size().get(), ..Rebuilt::default() };
     let mut batch = Vec::new();

@@ -402,6 +402,7 @@ fn an_exported_tree_becomes_a_log_again() {
         rebuild::from_tree(&log, writer, tree.path(), &key().verifier(), memory)
     };
     assert_eq!(take(&mut writer, memory.path()).unwrap().records, BUILT);
+    assert!(log.restored().unwrap().is_some(), "whether newer heads were signed, the tree cannot say (R27)");
     assert!(take(&mut writer, memory.path()).unwrap_err().to_string().contains("has records"));
     drop((writer, log));
     assert_eq!(fresh.fsck(&keys()).findings, []);

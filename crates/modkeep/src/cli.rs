@@ -418,6 +418,9 @@ pub(crate) struct LogRebuild {
     /// Whose signature the tree's heads must bear; else that of the configured key
     #[arg(long, value_name = "NAME+HASH+KEY", requires = "from")]
     pub(crate) key: Option<String>,
+    /// The log signed nothing after this tree: it may go on from here. If that is not true, it ends as a forked log
+    #[arg(long, requires = "from")]
+    pub(crate) log_is_newest: bool,
 }
 
 /// `log recover`

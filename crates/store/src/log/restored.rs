@@ -44,6 +44,15 @@ impl LogStore {
         }
     }
 
+    /// Leaves that mark: what this log holds came from a copy of `backup_of`, in words. Durable.
+    pub fn mark_restored(&self, backup_of: &str) -> Result<(), Error> {
+        let room = self.0.room();
+        room.writable()?;
+        mark(room, backup_of)?;
+        let folder = room.root().join(FOLDER);
+        room.disk().sync_dir(&folder).map_err(|error| Error::io("sync", &folder, error))
+    }
+
     /// Somebody who knows has said that the newest head here is the newest that was ever signed. Durable.
     pub fn settle_restored(&self) -> Result<(), Error> {
         let room = self.0.room();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use modkeep_egress::Egress;
 use modkeep_fetch::Fetch;
-use modkeep_log::Log;
+use modkeep_log::{Log, State};
 use modkeep_module::{H1, ModuleVersion, VersionOrQuery};
 use modkeep_tlog::LookupAnswer;
 use modkeep_tlog::record::lookup_path;
@@ -19,7 +19,7 @@ use crate::commands::prefetch::named_in;
 use crate::config::Effective;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
-use crate::wiring::{House, Sources, unremembered};
+use crate::wiring::{Door, House, Sources, unremembered};
 
 /// A lookup answer: a record of two lines, and a head with few signatures.
 const ANSWER_MAX: u64 = 256 * 1024;
@@ -53,9 +53,14 @@ pub(in crate::commands) fn run(
             output.notice(warning);
         }
         let house = House::build_with_log(effective, &sources, modkeep_fetch::unobserved(), told)?;
-        let exit = match house.log.log() {
-            None => Err(Failed::from(effective.slip("log.enabled", "there is no log to import into"))),
-            Some(log) => {
+        let exit = match &house.log {
+            Door::Off => Err(Failed::from(effective.slip("log.enabled", "there is no log to import into"))),
+            Door::Closed { reason, .. } => Err(Failed::new(Exit::Integrity, reason.clone())),
+            Door::Open(log) if log.state() == State::Reading => {
+                let text = "the log does not sign, so it takes no records; \"modkeep log recover\" says what it lacks";
+                Err(Failed::new(Exit::Integrity, text))
+            }
+            Door::Open(log) => {
                 let via = Via::Here { fetch: house.fetch.clone(), log: log.clone() };
                 Ok(record_all(wanted, import.fetching.jobs, via, output).await)
             }

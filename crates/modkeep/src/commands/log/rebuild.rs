@@ -29,7 +29,16 @@ pub(in crate::commands) fn run(
             let key = key(rebuild, effective)?;
             let rebuilt = rebuild::from_tree(&log, &mut writer, tree, &key, &memory);
             forget(&memory)?;
-            rebuilt?
+            let rebuilt = rebuilt?;
+            if rebuild.log_is_newest {
+                log.settle_restored()?;
+            } else {
+                output.notice(
+                    "the log signs once a copy of its newest head beside the key, a witness, or log recover says that this \
+                     tree is the newest; --log-is-newest says so at once",
+                );
+            }
+            rebuilt
         }
     };
     for tile in &rebuilt.damaged {
