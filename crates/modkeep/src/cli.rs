@@ -426,7 +426,7 @@ pub(crate) struct LogRebuild {
 /// `log recover`
 #[derive(Args, Debug)]
 pub(crate) struct LogRecover {
-    /// A signed head that somebody has seen, as latest serves it; the copy of the newest head that log.head_copy names is looked at in any case. May be
+    /// A signed head that somebody has seen, as latest serves it; the copy of the newest head that the configuration names is looked at in any case. May be
     /// repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) head: Vec<PathBuf>,
