@@ -45,6 +45,8 @@ const RULES: &[Rule] = &[
             ("log/src/audit", "reads a log in a folder, keeps its notes and evidence where its caller says"),
             ("log/src/head_copy.rs", "follows the newest head in a file beside the key"),
             ("log/src/keys", "reads and makes key files"),
+            ("log/src/witness/adopted.rs", "keeps what lists have added, where the witness keeps the rest"),
+            ("log/src/witness/lists.rs", "reads the lists of logs that the operator names"),
             (
                 "log/src/witness/keeper.rs",
                 "keeps what a witness has seen of other logs where its caller says",
