@@ -173,7 +173,7 @@ async fn c5_lookups_carry_aligned_heads_where_those_cover_the_record() {
         assert_eq!(log.aligned().unwrap().size.get(), 512);
         for (i, size) in [(3, sizes[0]), (511, sizes[0]), (512, sizes[1])] {
             let (module, version) = module(i);
-            let answer = log.lookup("example.com/m0", "v1.0.0").unwrap().unwrap();
+            let answer = log.lookup(&module, &version).unwrap().unwrap();
             let text = String::from_utf8(answer.to_vec()).unwrap();
             assert!(text.starts_with(&format!("{i}\n{module} {version} h1:")), "{text}");
             assert!(text.contains(&format!("\n\ngo.sum database tree\n{size}\n")), "{text}");
