@@ -218,7 +218,7 @@ fn own_log() -> String {
     });
     let (_upstream, setup) = house(&world);
     let key = setup.home().join("log.key");
-    let name = "sums.bench.example/own";
+    let name = "sums.bench.example/log";
     let made = setup.run(&["log", "keygen", "--name", name, "--out", key.to_str().unwrap()]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let setup = setup
