@@ -13,6 +13,7 @@ use modkeep_testkit::client::try_request;
 use modkeep_testkit::program::{Program, Setup};
 use modkeep_testkit::{ModuleWorld, Upstream};
 
+use crate::kill::{Random, number};
 use crate::log_copy::LogCopy;
 use crate::{assert_sound, ended, log_size, mirror_of, upstream_of, with_log};
 
@@ -369,24 +370,4 @@ fn hostile_m08_a_backup_has_no_key_and_is_read_by_nobody_who_may_not_read_the_st
     let copy = world.elsewhere(false);
     world.restore(&copy, &[]);
     assert_eq!(mode(copy.store()), 0o700);
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// xorshift: the same seed, the same moments.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
 }

@@ -125,7 +125,7 @@ fn a_full_disk_keeps_new_records_waiting_and_serves_the_log() {
     ended(&setup.run(&["log", "fsck"]), 0);
 }
 
-/// Started where there is no room at all, it serves what is kept, log included, and signs nothing.
+/// Started where there is no room at all, it serves what is kept, log included.
 #[test]
 fn a_start_on_a_full_disk_serves_the_log() {
     let mut world = ModuleWorld::new();

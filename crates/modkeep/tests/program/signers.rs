@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use modkeep_testkit::program::{Program, Setup};
-use modkeep_testkit::{Answer, Go};
+use modkeep_testkit::{Answer, Go, copy_folder};
 use modkeep_tlog::{SignerKey, VerifierKey};
 
 use crate::{LOG, ended, log_size, mirror_of, upstream};
@@ -151,7 +151,7 @@ fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
     let said = ended(&setup.run(&["log", "import", &finch]), 0);
     assert!(!said.contains(unheard), "{said}");
     let old = setup.home().join("old");
-    copy(setup.store(), &old);
+    copy_folder(setup.store(), &old);
     ended(&setup.run(&["log", "import", &marsh]), 0);
     assert_eq!(
         std::fs::read(&head).unwrap(),
@@ -159,7 +159,7 @@ fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
         "it follows"
     );
     std::fs::remove_dir_all(setup.store()).unwrap();
-    copy(&old, setup.store());
+    copy_folder(&old, setup.store());
     let refused = setup.run(&["log", "import", &tern]);
     assert!(!refused.status.success(), "{refused:?}");
     let modkeep = setup.serve();
@@ -167,10 +167,6 @@ fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
     assert!(modkeep.said().contains(head.to_str().unwrap()), "{}", modkeep.said());
     assert_eq!(lookup(&modkeep, TERN).status, 503);
     assert_eq!(log_size(&modkeep), 1);
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
 #[test]
