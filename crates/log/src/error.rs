@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use modkeep_tlog::TreeSize;
+use modkeep_tlog::{RecordId, TreeSize};
 
 /// Why a record was not appended, or not answered for. Cloneable, so that one batch can tell all its waiters.
 ///
@@ -75,7 +75,8 @@ pub enum OpenError {
     /// Somebody has seen a larger head: the data directory was put back from an old copy (C4, check 2; I17).
     #[error(
         "{seen_by} has seen a head of size {seen}, the newest one here has size {ours}: this is an old copy of the log; \
-         nothing will be signed from it; restore a newer copy, or run `modkeep log recover`"
+         nothing will be signed from it; restore a newer copy, or run `modkeep log recover`, with `--from DIR` (a newer tree \
+         of this log) where the tiles here are as old"
     )]
     Behind {
         /// Who.
@@ -111,6 +112,50 @@ pub enum OpenError {
         seen_by: String,
         /// The size.
         size: TreeSize,
+    },
+    /// What was given as a head is none of this log: a wrong file. Nothing about the log is known from it.
+    #[error(
+        "{file} is no head of this log: {detail}; want what /log/latest or /log/checkpoint of this log answered, as it came"
+    )]
+    NoHead {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        detail: String,
+    },
+    /// Going forward needs records that are not here: neither their tile nor their rows.
+    #[error(
+        "{tile} is needed to go forward to the head of size {size}, and is nowhere; name a tree of this log that has it with \
+         `modkeep log recover --from DIR`: what `modkeep log export` of a newer copy wrote, or the files of a replica"
+    )]
+    NoTile {
+        /// Its path.
+        tile: String,
+        /// The size of the head to be reached.
+        size: TreeSize,
+    },
+    /// Going forward needs a tile that is damaged, here or in the tree that was given.
+    #[error("{tile} {place} is damaged: {detail}; {advice}")]
+    BadTile {
+        /// Its path.
+        tile: String,
+        /// Where it lies, in words.
+        place: &'static str,
+        /// What is wrong with it.
+        detail: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A record that is here is another in the tree of the head that is to be reached. Nothing was changed.
+    #[error(
+        "record {id} of the tree whose head was seen is not the one here: {detail}; nothing was changed and nothing will be \
+         signed; restore a copy of the log from before the two parted, and go forward from that"
+    )]
+    Conflict {
+        /// Its id in that tree.
+        id: RecordId,
+        /// What does not fit.
+        detail: String,
     },
     /// The key refuses to sign.
     #[error("the signer: {0}")]

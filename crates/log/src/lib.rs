@@ -36,6 +36,6 @@ pub use event::{Event, Observer, Timings};
 pub use head::Head;
 pub use keys::{Keygen, LogName, SignError, Signer};
 pub use log::{Appended, Log, State};
-pub use recover::{Recovered, Recovery, recover};
+pub use recover::{GivenHead, Recovered, Recovery, recover};
 #[cfg(any(test, feature = "testing"))]
 pub use sabotage::{Mutant, Sabotage, Step};

@@ -35,7 +35,7 @@ pub struct Recovery<'a> {
     pub clock: Arc<dyn Clock>,
     /// Signed heads and checkpoints from elsewhere: a client's `latest`, a replica's, a witness's go.sum note. One that is
     /// not of our tree stops everything: [`OpenError::Forked`].
-    pub heads: Vec<Vec<u8>>,
+    pub heads: Vec<GivenHead>,
     /// Data tiles from elsewhere, where ours are missing: a replica, a mirror. The last one is partial and never a file
     /// of ours, so a head whose size is no multiple of 256 needs this or the newest rows.
     pub tiles: &'a dyn Fn(&Tile) -> Option<Vec<u8>>,
@@ -48,6 +48,15 @@ impl fmt::Debug for Recovery<'_> {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// A head that the operator gave.
+#[derive(Clone, Debug)]
+pub struct GivenHead {
+    /// The file that it came from. For messages.
+    pub file: String,
+    /// The signed note.
+    pub note: Vec<u8>,
 }
 
 /// How far a recovery came.
@@ -66,6 +75,7 @@ pub struct Recovered {
 /// decides about it, is never asked of that.
 pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let signers = Signers::new(recovery.signers.clone())?;
+    given(&recovery, &signers)?; // a wrong file is told before anything is touched
     let (mut writer, standing) = begin(&recovery, &signers)?;
     let known = known(&recovery, &signers)?;
     check::agree(&recovery.store, standing.head.as_ref(), &known)?;
@@ -76,8 +86,9 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
         return Ok(Recovered { from, to: from });
     };
 
-    let mut source = Source { recovery: &recovery, sequenced: standing.sequenced, known: &known };
-    follow(&mut source, &standing, target, |_, _| Ok(()))?;
+    let mut source =
+        Source { recovery: &recovery, sequenced: standing.sequenced, target: target.size, known: &known };
+    follow(&mut source, &standing, target, |batch, now| agree_with_rows(&recovery.store, &batch, now))?;
     // The tiles lead to the root that was signed. Only now is anything written.
     let mut tail = None;
     follow(&mut source, &standing, target, |batch, now| {
@@ -145,10 +156,10 @@ fn target(known: &[KnownHead], from: TreeSize) -> Result<Option<TreeHead>, OpenE
 
 /// The heads that the operator gave.
 fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<KnownHead>, OpenError> {
-    let open = |note: &Vec<u8>| {
+    let open = |GivenHead { file, note }: &GivenHead| {
         let TreeHead { size, root } = check::open_seen(note, signers.keys())
-            .map_err(|error| damaged(&format!("a head that was given: {error}")))?;
-        let seen_by = "somebody, by a head that was given,".to_owned();
+            .map_err(|detail| OpenError::NoHead { file: file.clone(), detail })?;
+        let seen_by = format!("somebody, by the head in {file},");
         Ok(KnownHead { seen_by, size, root: Some(root) })
     };
     recovery.heads.iter().map(open).collect()
@@ -158,6 +169,7 @@ fn given(recovery: &Recovery<'_>, signers: &Signers) -> Result<Vec<KnownHead>, O
 struct Source<'a> {
     recovery: &'a Recovery<'a>,
     sequenced: TreeSize,
+    target: TreeSize,
     /// The heads that the records have to reproduce on their way.
     known: &'a [KnownHead],
 }
@@ -167,13 +179,28 @@ impl Source<'_> {
     fn records(&mut self, tile: &Tile) -> Result<Vec<RecordText>, OpenError> {
         let first = tile.index() * u64::from(FULL_WIDTH);
         let end = first + u64::from(tile.width());
+        let read = |bytes: &[u8], place, advice| {
+            read_data_tile(bytes, tile.width()).map_err(|error| OpenError::BadTile {
+                tile: tile.path(),
+                place,
+                detail: error.to_string(),
+                advice,
+            })
+        };
         let stored = if tile.is_full() { self.recovery.store.tile(tile)? } else { None };
-        if let Some(bytes) = stored.or_else(|| (self.recovery.tiles)(tile)) {
-            return read_data_tile(&bytes, tile.width())
-                .map_err(|error| damaged(&format!("{}: {error}", tile.path())));
+        if let Some(bytes) = stored {
+            let advice = "move that file away, and name a tree of this log that has it with `modkeep log recover --from DIR`";
+            return read(&bytes, "of the data directory", advice);
+        }
+        if let Some(bytes) = (self.recovery.tiles)(tile) {
+            return read(
+                &bytes,
+                "of the tree that was given",
+                "name another tree of this log with `--from DIR`",
+            );
         }
         let first = RecordId::new(first).filter(|_| end <= self.sequenced.get());
-        let first = first.ok_or_else(|| damaged(&format!("{} is needed, and is nowhere", tile.path())))?;
+        let first = first.ok_or_else(|| OpenError::NoTile { tile: tile.path(), size: self.target })?;
         texts(&self.recovery.store, first, tile.width().into())
     }
 
@@ -227,6 +254,23 @@ fn follow(
     } else {
         Err(OpenError::Forked { seen_by: "the largest known head".to_owned(), size: target.size })
     }
+}
+
+/// No record that is here already, with a head or without one, is another than the tree has.
+fn agree_with_rows(store: &LogStore, batch: &Batch, now: &Tail) -> Result<(), OpenError> {
+    let first = now.size().get() - u64::try_from(batch.texts.len()).unwrap_or_default();
+    for (id, text) in (first..).filter_map(RecordId::new).zip(&batch.texts) {
+        let conflict = |detail| Err(OpenError::Conflict { id, detail });
+        let record = GoSumRecord::parse(text).map_err(|error| damaged(&error.to_string()))?;
+        let (module, version) = (&record.module, &record.version);
+        if let Some(other) = store.find(module, version)?.filter(|other| *other != id) {
+            return conflict(format!("it is of {module}@{version}, which has record {other} here"));
+        }
+        if store.record(id)?.is_some_and(|row| row.record != record) {
+            return conflict(format!("it is of {module}@{version}, and the row here says something else"));
+        }
+    }
+    Ok(())
 }
 
 /// Gives the records the ids that they had, and stores the tiles.

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use modkeep_log::keys::KeySigner;
 use modkeep_log::{
-    AppendError, Config, KnownHead, Log, Mutant, OpenError, Parts, Recovered, Recovery, Sabotage, State,
-    Step, fsck, recover,
+    AppendError, Config, GivenHead, KnownHead, Log, Mutant, OpenError, Parts, Recovered, Recovery, Sabotage,
+    State, Step, fsck, recover,
 };
 use modkeep_store::faults::{Fault, FaultyDisk};
-use modkeep_store::{LogMutant, LogStore, LogTuning, Store, SystemClock};
+use modkeep_store::{LogMutant, LogStore, LogTuning, NewRecord, RecordSource, Store, SystemClock};
+use modkeep_testkit::copy_folder;
 use modkeep_tlog::record::write_data_tile;
 use modkeep_tlog::{Hash, Tile, TreeSize};
 use support::{
@@ -33,19 +34,6 @@ const STEPS: [Step; 8] = [
     Step::Answer,
 ];
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
 /// The data directory as a process leaves it that is killed at the n-th beginning of each step: what was answered and
 /// what was published by then is there, and the log goes on (T1, C4).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +51,7 @@ async fn killed_at_every_step_nothing_answered_is_lost() {
                 support::at(step, turn, move || {
                     let mut promised = promised.lock().unwrap();
                     *promised = (answered.lock().unwrap().clone(), seen.heads().len());
-                    copy(&from, &to);
+                    copy_folder(&from, &to);
                 })
             };
             let log = Log::open(parts(&store, sabotaged(sabotage), &seen)).unwrap();
@@ -219,7 +207,7 @@ async fn aged(backup: u64, size: u64) -> (tempfile::TempDir, tempfile::TempDir, 
     let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
     fill(&log, 0..backup).await;
     log.close().await;
-    copy(folder.path(), old.path());
+    copy_folder(folder.path(), old.path());
     let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
     fill(&log, backup..size).await;
     log.close().await;
@@ -294,7 +282,7 @@ fn recovery<'a>(store: &LogStore, head: &[u8], tiles: &'a dyn Fn(&Tile) -> Optio
         signers: vec![Arc::new(KeySigner::from(key()))],
         config: Config::default(),
         clock: Arc::new(SystemClock),
-        heads: vec![head.to_vec()],
+        heads: vec![GivenHead { file: "newest.head".into(), note: head.to_vec() }],
         tiles,
     }
 }
@@ -306,13 +294,18 @@ async fn an_old_database_is_recovered_forward_from_tiles() {
     let (folder, old, seen) = aged(300, 700).await;
     let newest = fs::read(folder.path().join("log/latest")).unwrap();
     fs::remove_dir_all(old.path().join("log/tile")).unwrap();
-    copy(&folder.path().join("log/tile"), &old.path().join("log/tile"));
+    copy_folder(&folder.path().join("log/tile"), &old.path().join("log/tile"));
     let store = open_store(old.path(), real());
 
     // The open data tile was never a file: without it nothing can be reproduced, and nothing is changed.
     let nowhere = |_: &Tile| None;
     let lacking = recover(recovery(&store.log().unwrap(), &newest, &nowhere)).unwrap_err();
-    assert!(lacking.to_string().contains("tile/8/data/002.p/188 is needed"), "{lacking}");
+    assert!(matches!(lacking, OpenError::NoTile { .. }), "{lacking}");
+    let said = lacking.to_string();
+    assert!(
+        said.contains("tile/8/data/002.p/188 is needed") && said.contains("log recover --from DIR"),
+        "{said}"
+    );
     assert_eq!(store.log().unwrap().state().unwrap().sequenced.get(), 300);
 
     let texts = |to: u64| -> Vec<_> { (512..to).map(|i| record(i).record.to_text().unwrap()).collect() };
@@ -325,6 +318,12 @@ async fn an_old_database_is_recovered_forward_from_tiles() {
     };
     let forked = recover(recovery(&store.log().unwrap(), &newest, &liar)).unwrap_err();
     assert!(matches!(forked, OpenError::Forked { .. }), "{forked}");
+    let torn = |_: &Tile| Some(b"example.com/m".to_vec());
+    let bad = recover(recovery(&store.log().unwrap(), &newest, &torn)).unwrap_err().to_string();
+    assert!(bad.contains("of the tree that was given is damaged") && bad.contains("--from DIR"), "{bad}");
+    let wrong = recover(recovery(&store.log().unwrap(), b"no note", &nowhere)).unwrap_err();
+    assert!(matches!(wrong, OpenError::NoHead { .. }), "{wrong}");
+    assert!(wrong.to_string().starts_with("newest.head is no head of this log"), "{wrong}");
     assert_eq!(store.log().unwrap().state().unwrap().sequenced.get(), 300, "nothing was written");
 
     let done = recover(recovery(&store.log().unwrap(), &newest, &replica)).unwrap();
@@ -336,6 +335,45 @@ async fn an_old_database_is_recovered_forward_from_tiles() {
     log.close().await;
     let again = recover(recovery(&store.log().unwrap(), &newest, &replica)).unwrap();
     assert_eq!(again, Recovered { from: again.to, to: again.to });
+}
+
+/// What an import gave ids to in the old copy, and no head covers, is not what the newer tree has there: the rows and the
+/// tree contradict each other, and no tool decides between them (C7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_conflicts_with_the_newer_tree_is_not_recovered_over() {
+    let (folder, old, _) = aged(300, 512).await;
+    let newest = fs::read(folder.path().join("log/latest")).unwrap();
+    let elsewhere = |tile: &Tile| fs::read(folder.path().join("log").join(tile.path())).ok();
+    let with_sum = |i: u64, sum: u8| {
+        let mut new = record(i);
+        new.record.zip_h1 = [sum; 32];
+        NewRecord { source: RecordSource::Upstream("sum.golang.org".into()), ..new }
+    };
+    for (what, imported) in [
+        ("other sums for the next record", vec![with_sum(300, 9)]),
+        ("other sums for a later one", vec![record(300), with_sum(301, 9)]),
+        ("a later one too early", vec![record(400)]),
+        ("one that the tree has not", vec![record(1_000)]),
+    ] {
+        let copy = new_folder();
+        copy_folder(old.path(), copy.path());
+        let store = open_store(copy.path(), real());
+        store.log().unwrap().writer().unwrap().sequence(&imported, std::time::SystemTime::now()).unwrap();
+        let before = store.log().unwrap().state().unwrap();
+        let refused = recover(recovery(&store.log().unwrap(), &newest, &elsewhere)).unwrap_err();
+        assert!(matches!(refused, OpenError::Conflict { .. }), "{what}: {refused}");
+        let after = store.log().unwrap().state().unwrap();
+        assert_eq!(
+            (after.sequenced, after.built),
+            (before.sequenced, before.built),
+            "{what}: nothing was written"
+        );
+    }
+    // Without a conflict the same copy goes forward.
+    let store = open_store(old.path(), real());
+    store.log().unwrap().writer().unwrap().sequence(&[record(300)], std::time::SystemTime::now()).unwrap();
+    let done = recover(recovery(&store.log().unwrap(), &newest, &elsewhere)).unwrap();
+    assert_eq!((done.from.get(), done.to.get()), (300, 512));
 }
 
 fn database(folder: &Path) -> PathBuf {
@@ -588,7 +626,7 @@ async fn killed_with(mutant: Mutant) -> Result<(), String> {
         let (promised, seen) = (promised.clone(), seen.clone());
         let act = move || {
             *promised.lock().unwrap() = seen.heads();
-            copy(&from, &to);
+            copy_folder(&from, &to);
         };
         gate.sabotage(step, act).hook
     };

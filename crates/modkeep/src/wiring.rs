@@ -349,7 +349,7 @@ pub(crate) fn log_verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, F
 pub(crate) fn recover_log(
     effective: &Effective,
     store: modkeep_store::LogStore,
-    heads: Vec<Vec<u8>>,
+    heads: Vec<modkeep_log::GivenHead>,
     tiles: &dyn Fn(&modkeep_tlog::Tile) -> Option<Vec<u8>>,
 ) -> Result<modkeep_log::Recovered, Failed> {
     log::recover(effective, store, heads, tiles)

@@ -1,8 +1,5 @@
 //! What the log of the first records is, computed from their texts.
 
-use std::fs;
-use std::path::Path;
-
 use modkeep_log::Log;
 use modkeep_tlog::{Hash, RecordText, SignedHead, Tail};
 
@@ -49,19 +46,6 @@ impl Oracle {
         let (module, version) = crate::support::module(i);
         let answer = log.lookup(&module, &version).unwrap_or_else(|error| panic!("{context}: {error}"));
         self.assert_answer(i, &answer.unwrap_or_else(|| panic!("{context}: record {i} is lost")), context);
-    }
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::fs;
 use std::sync::Arc;
 
 use modkeep_log::keys::KeySigner;
-use modkeep_log::{Config, KnownHead, Log, OpenError, Recovery, recover};
+use modkeep_log::{Config, GivenHead, KnownHead, Log, OpenError, Recovery, recover};
 use modkeep_store::SystemClock;
+use modkeep_testkit::copy_folder;
 use modkeep_tlog::Tile;
 
-use crate::oracle::{Chance, Oracle, copy};
+use crate::oracle::{Chance, Oracle};
 use crate::support::{Seen, audit_some, fill, key, new_folder, open_store, parts, real, vkey};
 
 /// How the world knows that there was more.
@@ -31,7 +32,7 @@ async fn nothing_is_signed_from_twenty_instants_of_a_load_until_it_is_recovered(
     let mut sizes = Vec::new();
     let mut next = 0;
     for instant in 0..20 {
-        copy(folder.path(), &copies.path().join(instant.to_string()));
+        copy_folder(folder.path(), &copies.path().join(instant.to_string()));
         sizes.push(next);
         for _ in 0..=chance.below(3) {
             let count = [1, 2, 30, 90][chance.below(4)];
@@ -47,7 +48,7 @@ async fn nothing_is_signed_from_twenty_instants_of_a_load_until_it_is_recovered(
         let memory = [Memory::BesideTheKey, Memory::Latest, Memory::Witness][instant % 3];
         let context = format!("instant {instant}, {size} of {next} records, known by {memory:?}");
         let old = new_folder();
-        copy(&copies.path().join(instant.to_string()), old.path());
+        copy_folder(&copies.path().join(instant.to_string()), old.path());
         let mut config = Config::default();
         match memory {
             Memory::BesideTheKey => config.head_copy = Some(beside.clone()),
@@ -77,7 +78,7 @@ async fn nothing_is_signed_from_twenty_instants_of_a_load_until_it_is_recovered(
             signers: vec![Arc::new(KeySigner::from(key()))],
             config: config.clone(),
             clock: Arc::new(SystemClock),
-            heads: vec![newest.note.to_vec()],
+            heads: vec![GivenHead { file: "latest".into(), note: newest.note.to_vec() }],
             tiles: &|tile: &Tile| log.tile(tile).unwrap().map(Vec::from),
         })
         .unwrap_or_else(|error| panic!("{context}: {error}"));

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use modkeep_log::{Config, Log, fsck};
 use modkeep_store::{MinFree, Store};
+use modkeep_testkit::copy_folder;
 use modkeep_tlog::tile::tiles_of;
 use modkeep_tlog::{RecordText, Tile, TreeSize};
 
-use crate::oracle::{Chance, Oracle, copy};
+use crate::oracle::{Chance, Oracle};
 use crate::support::{Seen, fill, module, new_folder, open, open_store, parts, real, record, vkey};
 
 /// A full tile and an open one.
@@ -146,7 +147,7 @@ async fn r13_random_damage_is_found_or_nothing_comes_of_it() {
     drop((log, store));
     assert!(!is_found(pristine.path()), "a sound log");
     let sound = new_folder();
-    copy(pristine.path(), sound.path());
+    copy_folder(pristine.path(), sound.path());
     let store = open_store(sound.path(), real());
     let sound = open(&store);
     fill(&sound, RECORDS..RECORDS + 20).await;
@@ -154,7 +155,7 @@ async fn r13_random_damage_is_found_or_nothing_comes_of_it() {
     let (mut figures, mut quiet) = (Figures::default(), Vec::new());
     for seed in 0..flips() {
         let folder = new_folder();
-        copy(pristine.path(), folder.path());
+        copy_folder(pristine.path(), folder.path());
         let what = damage(folder.path(), &mut Chance(seed * 1_000_003));
         let context = format!("seed {seed}: {what}");
         let is_found = is_found(folder.path());

@@ -9,8 +9,8 @@ use modkeep_fetch::{Fetch, OwnLog};
 use modkeep_log::keys::{CommandSigner, KeySigner, PATIENCE, SocketSigner};
 use modkeep_log::witness::{Collector, Panel, known_heads};
 use modkeep_log::{
-    Config, Gate, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered, Recovery, Shown,
-    Signer,
+    Config, Gate, GivenHead, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered,
+    Recovery, Shown, Signer,
 };
 use modkeep_module::Patterns;
 use modkeep_store::{LogStore, Store, SystemClock};
@@ -82,7 +82,7 @@ pub(super) fn verifiers(effective: &Effective) -> Result<Vec<VerifierKey>, Faile
 pub(super) fn recover(
     effective: &Effective,
     store: LogStore,
-    heads: Vec<Vec<u8>>,
+    heads: Vec<GivenHead>,
     tiles: &dyn Fn(&Tile) -> Option<Vec<u8>>,
 ) -> Result<Recovered, Failed> {
     let Some(plan) = plan(effective)? else {
@@ -102,6 +102,7 @@ pub(super) fn recover(
     modkeep_log::recover(recovery).map_err(|error| match error {
         OpenError::Store(error) => error.into(),
         error @ OpenError::Forked { .. } => Failed::new(Exit::Integrity, format!("INCONSISTENT: {error}")),
+        error @ OpenError::NoHead { .. } => Failed::new(Exit::Usage, error.to_string()),
         error => Failed::new(Exit::Integrity, error.to_string()),
     })
 }

@@ -160,7 +160,7 @@ fn hostile_i17_a_restart_does_not_forget_a_larger_head_of_our_own_key() {
     }
     // A recovery takes it for what it is: there was more, and where that is nobody has said.
     let said = ended(&setup.run(&["log", "recover"]), 7);
-    assert!(said.contains("is needed, and is nowhere"), "{said}");
+    assert!(said.contains("is nowhere"), "{said}");
     ended(&setup.run(&["log", "fsck"]), 0);
     // The operator has looked.
     std::fs::remove_file(&kept).unwrap();

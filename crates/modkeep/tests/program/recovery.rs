@@ -105,7 +105,8 @@ fn an_old_copy_goes_forward_to_the_head_of_an_exported_tree_and_signs_again() {
     // A head alone says that there was more. Where its records are is not known, so nothing is changed.
     world.put_old_back();
     let said = world.recover(&["--head", &latest], 7);
-    assert!(said.contains("is needed, and is nowhere"), "{said}");
+    assert!(said.contains("is nowhere") && said.contains("log recover --from DIR"), "{said}");
+    assert!(!said.contains("log fsck"), "nothing here is damaged: {said}");
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn an_old_copy_goes_forward_to_a_head_that_was_brought_to_it() {
         let told = bring(&modkeep, "/log/gossip", &note, "");
         assert!(told.text().starts_with("unknown future: "), "{}", told.text());
         modkeep.stop();
-        assert!(world.recover(&[], 7).contains("is needed, and is nowhere"));
+        assert!(world.recover(&[], 7).contains("is nowhere"));
         assert!(world.recover(&["--from", &tree], 0).contains("1 records became 2"));
         world.record(&[TERN]);
         ended(&world.setup.run(&["log", "fsck"]), 0);
@@ -173,5 +174,13 @@ fn a_folder_without_a_head_is_a_mistake_and_says_nothing_about_the_log() {
     }
     let said = world.recover(&["--head", "/nonexistent"], 1);
     assert!(!said.contains("may be started"), "{said}");
+    let readme = world.setup.home().join("readme").to_str().unwrap().to_owned();
+    std::fs::write(&readme, "no note at all\n").unwrap();
+    let said = world.recover(&["--head", &readme], 2);
+    assert!(
+        said.contains(&format!("{readme} is no head of this log")) && said.contains("/log/latest"),
+        "{said}"
+    );
+    assert!(!said.contains("damaged") && !said.contains("may be started"), "{said}");
     assert!(world.recover(&[], 0).contains("1 records; no newer head is known"));
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use modkeep_log::GivenHead;
 use modkeep_log::audit::{Directory, Source as _};
 use modkeep_store::{Store, SystemClock};
 use modkeep_tlog::Tile;
@@ -47,16 +48,21 @@ pub(in crate::commands) fn run(
 }
 
 /// The head of the tree. A folder without one is a mistake, not a tree that nobody has seen more of.
-fn latest(tree: &Directory, path: &Path) -> Result<Vec<u8>, Failed> {
+fn latest(tree: &Directory, path: &Path) -> Result<GivenHead, Failed> {
     let latest = tree.get("latest", HEAD_BYTES_MAX, false);
     let latest = latest.map_err(|error| Failed::new(Exit::Failed, error.to_string()))?;
-    latest.ok_or_else(|| {
+    let note = latest.ok_or_else(|| {
         let path = path.display();
         let hint = "want a tree of this log in the go command's paths, as `modkeep log export` writes it";
         Failed::new(Exit::NotFound, format!("{path}: no file \"latest\" in it; {hint}"))
-    })
+    })?;
+    Ok(GivenHead { file: path.join("latest").display().to_string(), note })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failed> {
-    std::fs::read(path).map_err(|error| Failed::new(Exit::Failed, format!("{}: {error}", path.display())))
+fn read(path: &Path) -> Result<GivenHead, Failed> {
+    let file = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(note) => Ok(GivenHead { file, note }),
+        Err(error) => Err(Failed::new(Exit::Failed, format!("{file}: {error}"))),
+    }
 }
