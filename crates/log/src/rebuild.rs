@@ -9,10 +9,12 @@ use std::time::SystemTime;
 use modkeep_store::{HeadCommit, LogStore, LogWriter, NewRecord, RecordSource, Sequenced, StoredHead};
 use modkeep_tlog::record::{read_data_tile, write_data_tile};
 use modkeep_tlog::{
-    GoSumRecord, RecordId, RecordText, SignedCheckpoint, SignedHead, Tail, Tile, TreeSize, VerifierKey,
+    GoSumRecord, RecordId, RecordText, SignedCheckpoint, SignedHead, Tail, Tile, TreeHead, TreeSize,
+    VerifierKey,
 };
 
 use crate::audit::{self, Directory, Options, Parts, Source as _};
+use crate::head::edge_of;
 
 /// Rows that are read or sequenced at a time.
 const AT_ONCE: u64 = 4_096;
@@ -44,19 +46,24 @@ pub struct Rebuilt {
     pub written: u64,
     /// Tiles that are there with other bytes, by path below `log/`: move them away and rebuild once more.
     pub damaged: Vec<String>,
+    /// Whether the hashes of the open tiles (the edge) were not those of the rows, and are now.
+    pub edge: bool,
 }
 
 fn unfit(why: impl Into<String>) -> RebuildError {
     RebuildError::Unfit(why.into())
 }
 
-/// Writes every full tile that is missing, from the rows: after it was shown that these are the rows of the newest head.
+/// Writes every full tile that is missing, and the edge where it is another, from the rows: after it was shown that these
+/// are the rows of the newest head.
 pub fn tiles(store: &LogStore, writer: &mut LogWriter) -> Result<Rebuilt, RebuildError> {
-    let built = store.state()?.built;
-    let root = each_row(store, built, |_, _| Ok(()))?.root();
-    if store.newest_head()?.is_some_and(|head| head.size != built || head.root != root) {
+    let state = store.state()?;
+    let built = state.built;
+    let tail = each_row(store, built, |_, _| Ok(()))?;
+    let newest = store.newest_head()?;
+    if newest.as_ref().map_or(built != TreeSize::EMPTY, |head| tail.head() != tree_of(head)) {
         return Err(unfit(
-            "the rows do not lead to the newest head, so no tile can be made from them; see log fsck",
+            "the rows do not lead to the newest head, so nothing can be made from them; see log fsck",
         ));
     }
     let mut rebuilt = Rebuilt { records: built.get(), ..Rebuilt::default() };
@@ -71,7 +78,17 @@ pub fn tiles(store: &LogStore, writer: &mut LogWriter) -> Result<Rebuilt, Rebuil
         }
         Ok(())
     })?;
+    let edge = edge_of(&tail);
+    if let Some(head) = newest.filter(|_| edge != state.edge) {
+        // The head stays as it was signed; what lies beside it is what it was signed over.
+        writer.commit_heads(HeadCommit { built, heads: &[head], edge: &edge })?;
+        rebuilt.edge = true;
+    }
     Ok(rebuilt)
+}
+
+fn tree_of(head: &StoredHead) -> TreeHead {
+    TreeHead { size: head.size, root: head.root }
 }
 
 /// Goes through the rows before `end` and hands over every tile that they fill, data tiles included.
@@ -226,15 +243,7 @@ fn put(
 }
 
 fn commit(writer: &mut LogWriter, tail: &Tail, head: StoredHead) -> Result<(), RebuildError> {
-    let mut edge: Vec<Vec<u8>> = Vec::new();
-    for (tile, bytes) in tail.partial_tiles() {
-        let row = tile.level().map_or(0, |level| usize::from(level.get()));
-        edge.resize(edge.len().max(row + 1), Vec::new());
-        if let Some(place) = edge.get_mut(row) {
-            *place = bytes.to_vec();
-        }
-    }
-    let heads = std::slice::from_ref(&head);
+    let (heads, edge) = (std::slice::from_ref(&head), edge_of(tail));
     writer.commit_heads(HeadCommit { built: TreeSize::EMPTY, heads, edge: &edge })?;
     Ok(writer.publish(&head)?)
 }

@@ -358,6 +358,38 @@ fn missing_tiles_are_made_from_rows_and_damaged_ones_are_named() {
 }
 
 #[test]
+fn a_damaged_edge_is_made_again_from_rows_and_said_to_be() {
+    let harms = [
+        "UPDATE log_edge SET hashes = zeroblob(length(hashes)) WHERE level = 0",
+        "UPDATE log_edge SET hashes = zeroblob(length(hashes)) WHERE level = 1",
+        "DELETE FROM log_edge WHERE level = 0",
+        "DELETE FROM log_edge WHERE level = 1",
+        "DELETE FROM log_edge",
+        "INSERT INTO log_edge VALUES (2, zeroblob(64))",
+    ];
+    for harm in harms {
+        let sound = Sound::new();
+        sound.sql(harm);
+        assert!(!sound.fsck(&keys()).is_sound(), "{harm}");
+        let log = sound.open();
+        let rebuilt = rebuild::tiles(&log, &mut log.writer().unwrap()).unwrap();
+        assert_eq!((rebuilt.records, rebuilt.written, rebuilt.edge), (BUILT, 0, true), "{harm}");
+        assert!(!rebuild::tiles(&log, &mut log.writer().unwrap()).unwrap().edge, "{harm}: a second time");
+        drop(log);
+        assert_eq!(sound.fsck(&keys()).findings, [], "{harm}");
+    }
+}
+
+#[test]
+fn nothing_is_made_where_no_head_says_which_rows_are_right() {
+    let sound = Sound::new();
+    sound.sql("DELETE FROM log_head");
+    let log = sound.open();
+    let refused = rebuild::tiles(&log, &mut log.writer().unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("do not lead to the newest head"), "{refused}");
+}
+
+#[test]
 fn no_tile_is_made_from_rows_that_do_not_lead_to_the_signed_root() {
     let sound = Sound::new();
     sound.remove("tile/8/data/000");

@@ -48,8 +48,14 @@ pub(in crate::commands) fn run(
         );
     }
     output.summary(
-        || format!("{} records, {} tiles written", rebuilt.records, rebuilt.written),
-        json!({ "records": rebuilt.records, "written": rebuilt.written, "damaged": rebuilt.damaged.len() }),
+        || {
+            let edge = if rebuilt.edge { ", the hashes of the open tiles made again" } else { "" };
+            format!("{} records, {} tiles written{edge}", rebuilt.records, rebuilt.written)
+        },
+        json!({
+            "records": rebuilt.records, "written": rebuilt.written, "edge": rebuilt.edge,
+            "damaged": rebuilt.damaged.len(),
+        }),
     );
     Ok(if rebuilt.damaged.is_empty() { Exit::Done } else { Exit::Integrity })
 }
