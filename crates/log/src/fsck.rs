@@ -208,13 +208,24 @@ fn duplicates(store: &LogStore, names: &[Entry], report: &mut Report) -> Result<
     Ok(())
 }
 
-/// What is wrong with the key index, which answers lookups, beside the rows.
+/// What is wrong with the key index, which answers lookups, beside the rows. It is derived: one that is not there breaks no
+/// promise, one that says something else answers wrongly.
 fn keys(faults: Vec<KeyFault>, report: &mut Report) {
+    const AGAIN: &str =
+        "it is derived: remove log/keys while no server runs, and the next start makes it again";
     for fault in faults {
         let text = match fault {
-            KeyFault::Missing(id) => format!("record {id} is not found by its module version"),
-            KeyFault::Count { entries, records } => format!("{entries} entries for {records} records"),
-            KeyFault::Damaged(reason) => reason,
+            KeyFault::Absent => {
+                let text = "is not there; it is derived from the records, and the next start makes it again";
+                let path = "log/keys".to_owned();
+                report.add(Finding { id: "C2", severity: Severity::Warning, path, text: text.to_owned() });
+                continue;
+            }
+            KeyFault::Missing(id) => format!("record {id} is not found by its module version; {AGAIN}"),
+            KeyFault::Count { entries, records } => {
+                format!("{entries} entries for {records} records; {AGAIN}")
+            }
+            KeyFault::Damaged(reason) => format!("{reason}; {AGAIN}"),
         };
         report.add(broken("C2", "log/keys", text));
     }

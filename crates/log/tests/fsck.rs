@@ -341,6 +341,26 @@ fn a_lost_name_in_the_key_index_is_found() {
     assert!(report.findings.iter().any(|f| f.path == "log/keys"), "{:#?}", report.findings);
 }
 
+/// What is derived may be removed (docs/format.md): no promise is broken, and the next start makes it again.
+#[test]
+fn a_removed_key_index_is_no_damage_and_a_half_of_one_is() {
+    let sound = Sound::new();
+    std::fs::remove_dir_all(sound.path("keys")).unwrap();
+    let report = sound.fsck(&keys());
+    let said: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(said.len() == 1 && said[0].starts_with("warning [C2] log/keys: is not there"), "{said:?}");
+    assert!(said[0].contains("the next start makes it again"), "{said:?}");
+    assert!(report.is_sound() && report.complete);
+    drop(sound.open().writer().unwrap());
+    assert_eq!(sound.fsck(&keys()).findings, []);
+
+    let shard = std::fs::read_dir(sound.path("keys")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(shard).unwrap();
+    let report = sound.fsck(&keys());
+    assert!(!report.is_sound(), "{:#?}", report.findings);
+    assert!(report.findings[0].to_string().contains("remove log/keys"), "{:#?}", report.findings);
+}
+
 #[test]
 fn missing_tiles_are_made_from_rows_and_damaged_ones_are_named() {
     let sound = Sound::new();

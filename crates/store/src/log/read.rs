@@ -37,6 +37,8 @@ pub(crate) struct Inner {
 /// One thing that the key index and the rows do not agree on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeyFault {
+    /// There is no file of the index: somebody removed it. The next writer makes it again.
+    Absent,
     /// A record is not found by its module version, or another one is too: then that has two (R7).
     Missing(RecordId),
     /// The index has more or fewer entries than the log has records.
@@ -308,6 +310,9 @@ impl LogStore {
 
     /// The same by a caller who has just read the first records: they are not read again, unless something differs.
     pub fn check_keys_knowing(&self, known: KeySum, limit: usize) -> Result<Vec<KeyFault>, Error> {
+        if self.0.store.blobs.list(&format!("{FOLDER}/{KEYS}"))?.is_empty() {
+            return Ok(vec![KeyFault::Absent]);
+        }
         let check = |connection: &Connection| {
             if self.is_same(connection, known)? { Ok(Vec::new()) } else { self.compare(connection, limit) }
         };
