@@ -403,7 +403,8 @@ fn stored_moment(store: &LogStore, keys: &[VerifierKey]) -> Result<Published, Op
         let mut published = Published::alone(head.into(), state.edge);
         let aligned = store.newest_aligned_head()?.filter(|head| have_all_signed(keys, &head.note));
         published.aligned = aligned.map(|head| Arc::new(head.into()));
-        published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
+        let cosigned = store.cosigned()?.filter(|(_, checkpoint)| have_all_signed(keys, checkpoint));
+        published.cosigned = cosigned.map(|(size, checkpoint)| (size, checkpoint.into()));
         return Ok(published);
     }
     Err(check::damaged("the newest head is not of the built size"))

@@ -7,6 +7,7 @@ use modkeep_tlog::{LookupAnswer, RecordId, TreeSize};
 use crate::config::Gate;
 use crate::head::Published;
 use crate::log::Log;
+use crate::sign::have_all_signed;
 
 impl Log {
     /// The answer to a lookup: id, text and a head that covers it, the aligned one where that does (C5); the newest one
@@ -70,9 +71,11 @@ impl Log {
         if !fits(size_max) {
             return Ok(None);
         }
-        // The newest head that is stored and not beyond the gate: most often the one that was cosigned.
+        // The newest head that is stored and not beyond the gate: most often the one that was cosigned. One from before a
+        // new key came says nothing to who knows that key alone, so the witnesses are waited for.
         let beyond = TreeSize::new(size_max.get().saturating_add(1));
-        let head = shared.store.heads(beyond, 1)?.into_iter().next().filter(|head| fits(head.size));
+        let head = shared.store.heads(beyond, 1)?.into_iter().next();
+        let head = head.filter(|head| fits(head.size) && have_all_signed(&shared.keys, &head.note));
         Ok(head.map(|head| head.note.into()))
     }
 }

@@ -135,10 +135,12 @@ impl Founder {
         writer.remember_keys(&keys)?;
         let head = self.first_head(&mut writer, &mut standing)?;
         let mut published = Published::alone(head, crate::head::edge_of(&standing.tail));
-        // One from before a new key came says nothing to who knows that key alone: lookups carry the newest head then.
+        // One from before a new key came says nothing to who knows that key alone: lookups carry the newest head then, and the
+        // witnesses are asked for the checkpoint again.
         let aligned = standing.aligned.take_if(|head| self.signers.have_all_signed(&head.note));
         published.aligned = aligned.map(|head| Arc::new(head.into()));
-        published.cosigned = store.cosigned()?.map(|(size, checkpoint)| (size, checkpoint.into()));
+        let cosigned = store.cosigned()?.filter(|(_, checkpoint)| self.signers.have_all_signed(checkpoint));
+        published.cosigned = cosigned.map(|(size, checkpoint)| (size, checkpoint.into()));
         Ok((writer, standing, published))
     }
 

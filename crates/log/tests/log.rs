@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modkeep_log::keys::KeySigner;
-use modkeep_log::{AppendError, Config, HeadAlign, Log, OpenError, State, fsck};
+use modkeep_log::{AppendError, Config, Gate, HeadAlign, Log, OpenError, Parts, Shown, State, fsck};
 use modkeep_module::ModulePath;
-use modkeep_store::RecordSource;
+use modkeep_store::{RecordSource, Store};
 use modkeep_tlog::note::Note;
 use modkeep_tlog::record::read_data_tile;
 use modkeep_tlog::{
@@ -322,6 +322,46 @@ async fn a_reader_serves_what_was_published_and_follows() {
     assert!(matches!(refused, OpenError::OtherKey { .. }), "{refused}");
 }
 
+/// A log whose heads are signed by these keys.
+fn signed_by(store: &Store, keys: Vec<SignerKey>, config: Config) -> Parts {
+    let signers = keys.into_iter().map(|key| Arc::new(KeySigner::from(key)) as _).collect();
+    Parts { signers, ..parts(store, config, &Seen::default()) }
+}
+
+/// Where lookups wait for witnesses, what these cosigned before the new key came lets nothing pass: its heads bear the old
+/// key alone (B3, A5).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a5_rotation_leaves_no_old_head_in_lookups_that_wait_for_witnesses() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), support::real());
+    let config = Config { gate: Gate::Cosigned, shown: Shown::Cosigned, ..Config::default() };
+    let new = SignerKey::from_seed(support::NAME, [8; 32]).unwrap();
+    let lookup = |log: &Log| log.lookup("example.com/m0", "v1.0.0").unwrap();
+    let cosign = async |log: &Log| {
+        let head = log.latest();
+        let cosigned = [&head.checkpoint[..], "— witness.example AAAAAAEC\n".as_bytes()].concat();
+        log.put_checkpoint(head.size, cosigned.into()).await.unwrap();
+    };
+    // The newest head is beyond what was cosigned, so that the one at the gate is not signed once more.
+    for (first, keys) in [(0, vec![key()]), (10, vec![key(), new.clone()]), (20, vec![new.clone()])] {
+        let log = Log::open(signed_by(&store, keys.clone(), config.clone())).unwrap();
+        if first < 20 {
+            assert_eq!(lookup(&log), None, "from {first}: nothing that all keys signed is cosigned");
+            assert_eq!((log.checkpoint(), log.cosigned()), (None, None));
+        }
+        fill(&log, first..first + 5).await;
+        cosign(&log).await;
+        let note = LookupAnswer::parse(&lookup(&log).unwrap()).unwrap().note;
+        for key in &keys {
+            let note = Note::open(&note, &[key.verifier()]);
+            assert!(note.is_ok(), "from {first}: {}", key.verifier());
+        }
+        fill(&log, first + 5..first + 10).await;
+        assert!(lookup(&log).is_some(), "what was cosigned is shown on");
+        log.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a5_rotation_signs_every_head_with_both_keys() {
     let folder = new_folder();
@@ -331,11 +371,7 @@ async fn a5_rotation_signs_every_head_with_both_keys() {
     log.close().await;
 
     let new = SignerKey::from_seed(support::NAME, [8; 32]).unwrap();
-    let with = |keys: Vec<SignerKey>| {
-        let mut parts = parts(&store, Config::default(), &Seen::default());
-        parts.signers = keys.into_iter().map(|key| Arc::new(KeySigner::from(key)) as _).collect();
-        parts
-    };
+    let with = |keys: Vec<SignerKey>| signed_by(&store, keys, Config::default());
     // A switch without overlap is refused: clients could not open their saved heads.
     assert!(matches!(Log::open(with(vec![new.clone()])), Err(OpenError::OtherKey { .. })));
     let log = Log::open(with(vec![key(), new.clone()])).unwrap();
@@ -372,9 +408,7 @@ async fn a5_rotation_leaves_no_old_head_in_lookups_and_none_that_fsck_calls_dama
 
     let new = SignerKey::from_seed(support::NAME, [8; 32]).unwrap();
     for keys in [vec![key(), new.clone()], vec![new.clone()]] {
-        let mut parts = parts(&store, Config::default(), &Seen::default());
-        parts.signers = keys.into_iter().map(|key| Arc::new(KeySigner::from(key)) as _).collect();
-        let log = Log::open(parts).unwrap();
+        let log = Log::open(signed_by(&store, keys, Config::default())).unwrap();
         let note = note_of(&log);
         assert!(Note::open(&note, &[new.verifier()]).is_ok(), "{}", String::from_utf8_lossy(&note));
         log.close().await;
