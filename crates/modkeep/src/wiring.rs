@@ -126,6 +126,14 @@ impl House {
         });
     }
 
+    /// Runs something to its end, which it comes to by itself once the house is being closed.
+    pub(crate) fn keep_to_end<W: Future<Output = ()> + Send + 'static>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> W,
+    ) {
+        self.tracker.spawn(work(self.cancel.clone()));
+    }
+
     /// Lets flights go and waits for those at a point where they may not stop. Nothing acknowledged is lost.
     pub(crate) async fn close(self) {
         self.cancel.cancel();

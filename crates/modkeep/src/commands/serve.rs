@@ -51,7 +51,7 @@ pub(super) fn run(
                 tracing::warn!(event = "log", log = %effective.config.log.name, "{warning}");
             }
             let house = House::build_with_log(effective, &sources, observer, told)?;
-            house.keep(crate::verdicts::keep(house.store.clone(), found));
+            house.keep_to_end(|closing| crate::verdicts::keep(house.store.clone(), found, closing));
             house
         };
         if serve.check {
