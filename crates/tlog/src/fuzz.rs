@@ -14,6 +14,7 @@ use crate::{
     cosignature::{Algorithm, WitnessKey, WitnessSigner},
     hash::{EMPTY_ROOT, Hash},
     head::TreeHead,
+    log_list::{self, LOGS_MAX, LogList},
     lookup::LookupPath,
     note::{Note, SignerKey, VerifierKey},
     policy::{ENTRIES_MAX, Policy},
@@ -30,13 +31,14 @@ use crate::{
 pub type Feed = fn(&[u8]);
 
 /// All of them, by name.
-pub const ALL: [(&str, Feed); 13] = [
+pub const ALL: [(&str, Feed); 14] = [
     ("add_checkpoint", add_checkpoint),
     ("checkpoint", checkpoint),
     ("data_tile", data_tile),
     ("hash", hash),
     ("head", head),
     ("key", key),
+    ("log_list", log_list),
     ("lookup_answer", lookup_answer),
     ("lookup_path", lookup_path),
     ("note", note),
@@ -108,6 +110,15 @@ pub fn key(bytes: &[u8]) {
     }
     if let Ok(key) = WitnessSigner::parse(text) {
         assert_eq!(key.to_text(), text);
+    }
+}
+
+/// [`LogList`]: what of it can be written is read back as it was.
+pub fn log_list(bytes: &[u8]) {
+    if let Ok(list) = LogList::parse(bytes) {
+        assert!(list.logs.len() <= LOGS_MAX);
+        let written = LogList::parse(log_list::to_text(&list.logs).as_bytes());
+        assert_eq!(written, Ok(LogList { logs: list.logs, skipped: Vec::new() }));
     }
 }
 
@@ -184,13 +195,19 @@ pub fn seeds() -> Vec<(usize, Vec<u8>)> {
         signer.verifier(),
         cosigner.key()
     );
-    let texts: [(&str, String); 20] = [
+    let list = alloc::format!(
+        "# x\nlogs/v0\n\nvkey {key}\norigin log.example/x\nqpd 24\nbastion none\ncontact who (at) log.example\n\n\
+         vkey {key}\norigin none\nqpd 7\n\nvkey x\nqpd 1\n",
+        key = signer.verifier()
+    );
+    let texts: [(&str, String); 21] = [
         ("add_checkpoint", alloc::format!("old 5\n{root}\n{root}\n\n{signed}")),
         ("add_checkpoint", "300\n".to_string()),
         ("checkpoint", text),
         ("data_tile", "\x01\0\x02x\n".to_string()),
         ("key", cosigner.key().to_string()),
         ("key", cosigner.to_text()),
+        ("log_list", list),
         ("policy", policy_text),
         ("proof", alloc::format!("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 5\n{root}\n\n{signed}")),
         ("tile_path", "tile/entries/x001/234.p/7".to_string()),
