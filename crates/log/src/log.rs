@@ -85,19 +85,27 @@ impl Log {
     /// Opens the log for appending and starts its sequencer, after the checks of C4. Blocking.
     ///
     /// A new store gets a signed head of the empty tree. Any sequencer that was started on this store before is fenced
-    /// (I18).
+    /// (I18). Where the disk is full, what was published is served, and the sequencer starts by itself, checks included, once
+    /// there is room (R11).
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, signers, config, clock, observer } = parts;
         let signers = Signers::new(signers)?;
         let keys = signers.keys().to_vec();
         let founder = Founder { signers, clock };
-        let (writer, standing, published) = founder.begin(&store, &config)?;
-        let queue = Queue::new(State::Running);
+        let (start, published, state) = match founder.begin(&store, &config) {
+            Ok((writer, standing, published)) => (Some((writer, standing)), published, State::Running),
+            Err(error @ OpenError::Store(Error::DiskFull { .. })) => {
+                let state = State::Stopped { reason: error.to_string().into(), restarts: true };
+                (None, stored_moment(&store, &keys).map_err(|_| error)?, state)
+            }
+            Err(error) => return Err(error),
+        };
+        let queue = Queue::new(state);
         let shared = Arc::new(Shared::new(store, keys, config, observer, queue, published));
         let working = shared.clone();
         let thread = thread::Builder::new()
             .name("log-sequencer".to_owned())
-            .spawn(move || founder.run(working, writer, standing))
+            .spawn(move || founder.run(working, start))
             .map_err(|error| OpenError::Signers(format!("no thread for the sequencer: {error}")))?;
         Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })))
     }

@@ -29,6 +29,9 @@ use batch::Leaf;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_LONGEST: Duration = Duration::from_secs(30);
 
+/// The longest while the disk is full: ten seconds after there is room, records are taken (R11).
+const RESTART_FULL_LONGEST: Duration = Duration::from_secs(5);
+
 /// The files `latest` and `checkpoint` are written no oftener than this; readers of ours see each head at once. Each time two
 /// files are replaced, and ext4 walks over every inode that was let go in the last seconds whenever it makes a file: at fifty
 /// times a second that was a quarter of all CPU.
@@ -81,9 +84,13 @@ impl Failure {
         }
     }
 
-    /// Whether starting again from what is stored can help.
-    fn restarts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Sign(_) | Self::Panicked)
+    /// Whether starting again from what is stored can help, and how long that is waited for at most.
+    fn restarts(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => Some(longest(error)),
+            Self::Sign(_) | Self::Panicked => Some(RESTART_LONGEST),
+            Self::Fenced | Self::Doubt(_) => None,
+        }
     }
 
     fn to_append_error(&self) -> AppendError {
@@ -161,10 +168,9 @@ impl Founder {
         Ok(head)
     }
 
-    /// Runs until the log is closed. The first start has been made.
-    pub(crate) fn run(self, shared: Arc<Shared>, writer: LogWriter, standing: Standing) {
+    /// Runs until the log is closed. The first start has been made, unless there was no room for it.
+    pub(crate) fn run(self, shared: Arc<Shared>, mut start: Option<(LogWriter, Standing)>) {
         let mut patience = RESTART_FIRST;
-        let mut start = Some((writer, standing));
         loop {
             let failure = match start.take() {
                 Some((writer, standing)) => {
@@ -184,7 +190,11 @@ impl Founder {
                         continue;
                     }
                     Err(error) => {
-                        if !stop(&shared, &error.to_string(), may_pass(&error), &mut patience) {
+                        let longest = may_pass(&error).then(|| match &error {
+                            OpenError::Store(error) => longest(error),
+                            _ => RESTART_LONGEST,
+                        });
+                        if !stop(&shared, &error.to_string(), longest, &mut patience) {
                             break;
                         }
                         continue;
@@ -215,13 +225,20 @@ impl Founder {
     }
 }
 
-/// Says that nothing is signed, and waits for the next start. False when the log closes instead.
-fn stop(shared: &Shared, reason: &str, restarts: bool, patience: &mut Duration) -> bool {
+/// How long the next start is waited for at most, after an error of the store.
+fn longest(error: &Error) -> Duration {
+    if matches!(error, Error::DiskFull { .. }) { RESTART_FULL_LONGEST } else { RESTART_LONGEST }
+}
+
+/// Says that nothing is signed, and waits for the next start, at most so long; for ever without. False when the log closes
+/// instead.
+fn stop(shared: &Shared, reason: &str, longest: Option<Duration>, patience: &mut Duration) -> bool {
+    let restarts = longest.is_some();
     tracing::error!(reason, restarts, "the log's sequencer has stopped");
     let waiting = shared.queue.set_state(State::Stopped { reason: reason.into(), restarts });
     shared.turn_away(waiting);
     shared.observer.tell(&Event::Stopped { reason, restarts });
-    let goes_on = shared.queue.wait_to_restart(restarts.then_some(*patience));
+    let goes_on = shared.queue.wait_to_restart(longest.map(|longest| longest.min(*patience)));
     *patience = (*patience * 2).min(RESTART_LONGEST);
     goes_on
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::ScopedJoinHandle;
 
 use crate::disk::{Disk, EntryKind};
@@ -23,17 +23,27 @@ pub(crate) struct Room {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     min_free: MinFree,
-    closed: OnceLock<Arc<str>>,
+    closed: RwLock<Option<Closed>>,
     /// One more than what was free when the last write found the disk full; 0 when it did not.
     full_at: AtomicU64,
     syncs: AtomicU64,
     bytes: AtomicU64,
 }
 
+/// Why nothing is written.
+#[derive(Debug)]
+enum Closed {
+    /// For the rest of the process; in words for the operator.
+    ForGood(Arc<str>),
+    /// The disk was full at the start, so that not even the ledger could be opened for writing: until so many bytes are
+    /// free and it was.
+    UntilRoom { needed: u64 },
+}
+
 impl Room {
     pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf, min_free: MinFree) -> Self {
         let (syncs, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { disk, root, min_free, closed: OnceLock::new(), full_at: AtomicU64::new(0), syncs, bytes }
+        Self { disk, root, min_free, closed: RwLock::default(), full_at: AtomicU64::new(0), syncs, bytes }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -91,12 +101,50 @@ impl Room {
 
     /// Whether writes are allowed at all.
     pub(crate) fn writable(&self) -> Result<(), Error> {
-        self.closed.get().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason: reason.clone() }))
+        match &*self.closed.read().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(Closed::ForGood(reason)) => Err(Error::ReadOnly { reason: reason.clone() }),
+            Some(Closed::UntilRoom { needed }) => {
+                Err(Error::DiskFull { free: self.space().map_or(0, |space| space.free), needed: *needed })
+            }
+        }
     }
 
     /// Takes no writes from now on. The first reason stays.
     pub(crate) fn close(&self, reason: &str) {
-        let _ = self.closed.set(reason.into());
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*closed, Some(Closed::ForGood(_))) {
+            *closed = Some(Closed::ForGood(reason.into()));
+        }
+    }
+
+    /// Takes no writes until [`open_again`](Self::open_again): so many bytes have to be free.
+    pub(crate) fn close_until_room(&self, needed: u64) {
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if closed.is_none() {
+            *closed = Some(Closed::UntilRoom { needed });
+        }
+    }
+
+    /// How many bytes have to be free before anything is written, where the disk was full at the start.
+    pub(crate) fn waits_for_room(&self) -> Option<u64> {
+        match &*self.closed.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(Closed::UntilRoom { needed }) => Some(*needed),
+            Some(Closed::ForGood(_)) | None => None,
+        }
+    }
+
+    /// There is room, and everything was opened for writing.
+    pub(crate) fn open_again(&self) {
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*closed, Some(Closed::UntilRoom { .. })) {
+            *closed = None;
+        }
+    }
+
+    /// Whether this process is the writer, now or once there is room.
+    pub(crate) fn is_writer(&self) -> bool {
+        self.writable().is_ok() || self.waits_for_room().is_some()
     }
 
     pub(crate) fn count_sync(&self, bytes: u64) {
@@ -208,23 +256,29 @@ impl DirectoryBlobs {
     }
 
     pub(crate) fn in_room(room: Arc<Room>) -> Result<Self, Error> {
-        let mut durable = HashSet::new();
-        if room.writable().is_ok() {
-            for folder in FOLDERS {
-                let path = room.root().join(folder);
-                make_dir(&room, &path)?;
-            }
-            let top = room.root();
-            let outcome = room.disk().sync_dir(top);
-            room.count_sync(0);
-            outcome.map_err(|error| Error::io("sync", top, error))?;
-            durable.extend(FOLDERS.map(|folder| top.join(folder)));
-        }
         // A number that no earlier process used, so that names in scratch and quarantine never meet.
         let start = getrandom::u64().map_err(|error| {
             Error::io("draw a random number for", room.root(), io::Error::other(error.to_string()))
         })?;
-        Ok(Self { room, durable: Mutex::new(durable), next: AtomicU64::new(start) })
+        let blobs = Self { room, durable: Mutex::default(), next: AtomicU64::new(start) };
+        if blobs.room.writable().is_ok() {
+            blobs.prepare()?;
+        }
+        Ok(blobs)
+    }
+
+    /// Makes the folders, durably.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        let (room, top) = (&self.room, self.room.root());
+        for folder in FOLDERS {
+            make_dir(room, &top.join(folder))?;
+        }
+        let outcome = room.disk().sync_dir(top);
+        room.count_sync(0);
+        outcome.map_err(|error| Error::io("sync", top, error))?;
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        durable.extend(FOLDERS.map(|folder| top.join(folder)));
+        Ok(())
     }
 
     fn fresh_name(&self, folder: &str) -> String {

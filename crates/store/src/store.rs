@@ -15,6 +15,8 @@ use modkeep_module::{H1, ModulePath, ModuleVersion};
 
 pub(crate) use open::{LEDGER, LOCK};
 
+use open::Later;
+
 use crate::blobs::{Blobs, Room};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -123,6 +125,8 @@ pub(crate) struct Inner {
     log: Mutex<Weak<crate::log::read::Inner>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
+    /// What is opened for writing once there is room, where there was none at the start.
+    later: Option<Later>,
     /// The writer's lock. Last, so that it is let go after the ledger is closed.
     _lock: Option<File>,
 }
@@ -394,6 +398,18 @@ impl Store {
         blocking(move || inner.ledger.quarantined()).await
     }
 
+    /// Whether it was opened on a full disk and takes no writes yet; see [`resume`](Self::resume).
+    pub fn waits_for_room(&self) -> bool {
+        self.0.room.waits_for_room().is_some()
+    }
+
+    /// Takes writes from now on, where the disk was full at the start and has room now (R11); the log too.
+    /// [`Error::DiskFull`] as long as it has none. Of no effect where writes were possible all the time.
+    pub async fn resume(&self) -> Result<(), Error> {
+        let inner = self.0.clone();
+        blocking(move || inner.resume()).await
+    }
+
     /// Whether writes are possible now: not on a read-only disk, after a failed sync, or without space; also not
     /// with less than 64 KiB free, the least that a commit needs, nor as long as no space was freed since a write
     /// found none. The error says why not. Blocking, briefly.
@@ -428,6 +444,8 @@ impl Inner {
     pub(crate) fn watched<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         match &outcome {
             Ok(_) => self.room.note_written(),
+            // A ledger that was opened on a full disk for reading says no more than that.
+            Err(Error::ReadOnly { .. }) if self.room.waits_for_room().is_some() => {}
             Err(Error::ReadOnly { reason }) => self.room.close(reason),
             Err(Error::DiskFull { .. }) => self.room.note_full(),
             Err(_) => {}

@@ -229,13 +229,29 @@ async fn a_full_disk_starts_and_serves() {
     let store = open_on(folder.path(), &disk).unwrap();
     assert_whole(&store, &which).await;
     let said = store.is_writable().unwrap_err();
-    assert!(matches!(said, Error::ReadOnly { .. }), "{said}");
-    assert!(said.to_string().contains("the disk was full at the start (0 bytes free"), "{said}");
+    assert!(matches!(said, Error::DiskFull { free: 0, .. }), "{said}");
     let next = version("example.com/m", "v1.1.0");
     let refused = store.commit(&Repository::main(), &next, small_parts(&next)).await;
-    assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+    store.settle_log_pending(vec![1]).await.unwrap_err(); // asks for no room, and finds a ledger that reads
     assert!(matches!(open_on(folder.path(), &disk), Err(Error::Locked { .. })), "it is still the writer");
+
+    // Room comes back; as long as the engine does not see it, nothing has changed.
+    assert!(matches!(store.resume().await, Err(Error::DiskFull { .. })));
+    disk.claim_space(None);
+    assert!(matches!(store.resume().await, Err(Error::Ledger { .. })));
+    assert!(store.waits_for_room());
+    assert_whole(&store, &which).await;
+    std::fs::remove_file(&in_the_way).unwrap();
+    store.resume().await.unwrap();
+    assert!(!store.waits_for_room());
+    store.is_writable().unwrap();
+    store.commit(&Repository::main(), &next, parts(&store, &next)).await.unwrap();
+    assert_whole(&store, &which).await;
+    assert_whole(&store, &next).await;
     drop(store);
+    std::os::unix::fs::symlink("nowhere", &in_the_way).unwrap();
+    disk.claim_space(Some(Space { free: 0, total: 1 << 40 }));
 
     // What a crash left in the WAL cannot be read without room; that is said, and not an engine's riddle.
     let wal = folder.path().join("ledger.sqlite-wal");
@@ -247,8 +263,8 @@ async fn a_full_disk_starts_and_serves() {
     std::fs::remove_file(&in_the_way).unwrap();
     disk.claim_space(None);
     let store = open_on(folder.path(), &disk).unwrap();
-    store.commit(&Repository::main(), &next, parts(&store, &next)).await.unwrap();
     assert_whole(&store, &which).await;
+    assert_whole(&store, &next).await;
 }
 
 /// R12: a disk that takes no writes still serves what it has.

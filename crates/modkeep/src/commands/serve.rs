@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modkeep_http::serve::{Limits, Running, Tls};
 use modkeep_http::{Admin, Faces, Health, Metrics, Probes, Server, Service};
@@ -62,6 +62,7 @@ pub(super) fn run(
         let (doors, mirror) = open(effective, &house, &metrics).await?;
         crate::origins::watch(effective, &sources, &house, mirror, heard);
         keep_log(&house);
+        take_up(&house);
         announce(effective, &house, &doors, output, started);
         stop_asked().await;
         tracing::info!(
@@ -82,6 +83,25 @@ fn keep_log(house: &House) {
         house.keep(async move { fetch.keep_drained().await });
     }
 }
+
+/// Has new modules taken once there is room on a disk that was full at the start (R11).
+fn take_up(house: &House) {
+    if !house.store.waits_for_room() {
+        return;
+    }
+    let store = house.store.clone();
+    house.keep(async move {
+        while store.waits_for_room() {
+            tokio::time::sleep(ROOM_EVERY).await;
+            if let Err(error) = store.resume().await {
+                tracing::debug!(event = "store", %error, "nothing new is stored yet");
+            }
+        }
+    });
+}
+
+/// How often is looked whether there is room: a call of the system.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
 
 /// As many open files as we are allowed: each connection is one, and so is each large file on its way.
 fn open_files() {

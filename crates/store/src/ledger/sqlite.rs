@@ -1,6 +1,7 @@
 //! The ledger in `SQLite`: WAL, every commit synced, one writer, many readers (D4). `schema.sql` is the format.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use modkeep_module::info::Timestamp;
@@ -35,25 +36,30 @@ const FORMAT: u32 = 4;
 pub struct SqliteLedger {
     // Declared first, so dropped first: the last connection to close tidies the WAL away, and may write.
     readers: Readers,
-    writer: Option<Writer>,
+    writer: OnceLock<Writer>,
 }
+
+/// How connections are opened that may write.
+const WRITING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 impl SqliteLedger {
     /// Opens it for reading and writing, making it when it is missing. The caller holds the store's lock.
     ///
     /// A newer format is refused before anything is written (R29).
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)
-            .map_err(failed("open"))?;
-        let format = format_of(&connection)?;
-        connection.execute_batch(WRITER_SETTINGS).map_err(failed("set up the writer"))?;
-        connection.set_prepared_statement_cache_capacity(64);
-        match format {
-            None => create(&connection)?,
-            Some(format) => migrate(&connection, format)?,
+        let writer = writer(path)?;
+        Ok(Self { readers: Readers::new(path.to_owned(), WRITING), writer: writer.into() })
+    }
+
+    /// Takes writes from now on, if it was opened for reading alone: who calls holds the store's lock since then. After an
+    /// error it is as it was.
+    pub(crate) fn begin_writing(&self, path: &Path) -> Result<(), Error> {
+        if self.writer.get().is_none() {
+            let writer = writer(path)?;
+            self.readers.reopen(path.to_owned(), WRITING);
+            let _ = self.writer.set(writer); // nobody else does this
         }
-        Ok(Self { readers: Readers::new(path.to_owned(), flags), writer: Some(Writer::start(connection)?) })
+        Ok(())
     }
 
     /// Opens it for reading only, beside a writer, at rest, or on a disk that cannot be written (R12).
@@ -69,7 +75,7 @@ impl SqliteLedger {
     fn reading((readers, format): (Readers, Option<u32>)) -> Result<Self, Error> {
         match format {
             None => Err(Error::Ledger { doing: "open", detail: "there is no ledger here yet".to_owned() }),
-            Some(_) => Ok(Self { readers, writer: None }),
+            Some(_) => Ok(Self { readers, writer: OnceLock::new() }),
         }
     }
 
@@ -77,11 +83,25 @@ impl SqliteLedger {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        match &self.writer {
+        match self.writer.get() {
             Some(writer) => writer.run(work),
             None => Err(Error::ReadOnly { reason: "the ledger was opened for reading".into() }),
         }
     }
+}
+
+/// The writer of a ledger, which is made when it is missing, and brought to today's format.
+fn writer(path: &Path) -> Result<Writer, Error> {
+    let connection =
+        Connection::open_with_flags(path, WRITING | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed("open"))?;
+    let format = format_of(&connection)?;
+    connection.execute_batch(WRITER_SETTINGS).map_err(failed("set up the writer"))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    match format {
+        None => create(&connection)?,
+        Some(format) => migrate(&connection, format)?,
+    }
+    Writer::start(connection)
 }
 
 /// The format of an opened ledger; `None` for an empty file.
@@ -730,7 +750,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn commits(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Writer::commits)
+        self.writer.get().map_or(0, Writer::commits)
     }
 }
 

@@ -62,7 +62,7 @@ impl Keys {
         shards: u32,
         filed: u64,
     ) -> Result<Self, Error> {
-        let writable = room.writable().is_ok();
+        let writable = room.is_writer();
         let keys = Self { room, folder, salt, shards: Box::default(), filed: AtomicU64::new(filed) };
         let shards = (0..shards).map(|number| keys.open_shard(number, writable).map(RwLock::new));
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, ..keys })

@@ -25,8 +25,7 @@ impl LogStore {
         let path = folder.join(DATABASE);
         let readers = if room.writable().is_ok() {
             make(&room, &folder, tuning)?;
-            // They only read, but the last connection to close tidies the WAL away, and may write.
-            Readers::new(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            Readers::new(path, READING_BESIDE_WRITER)
         } else {
             let (readers, format) = open_readers(&path, rows::format_of)?;
             format.ok_or_else(|| Error::Ledger {
@@ -41,6 +40,20 @@ impl LogStore {
         Ok(Self(Arc::new(Inner { readers, keys: Arc::new(keys), store, tuning })))
     }
 }
+
+impl Inner {
+    /// The store was opened on a full disk, and is about to take writes.
+    pub(crate) fn begin_writing(&self) -> Result<(), Error> {
+        let folder = self.room().root().join(FOLDER);
+        make(self.room(), &folder, self.tuning)?;
+        self.readers.reopen(folder.join(DATABASE), READING_BESIDE_WRITER);
+        Ok(())
+    }
+}
+
+/// They only read, but the last connection to close tidies the WAL away, and may write.
+const READING_BESIDE_WRITER: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// Makes what is missing of a log.
 fn make(room: &Room, folder: &Path, tuning: LogTuning) -> Result<(), Error> {

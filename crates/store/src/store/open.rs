@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::blobs::{Blobs, DirectoryBlobs, RECHECK, Room};
 use crate::clock::{Clock, SystemClock};
@@ -19,6 +19,10 @@ pub(crate) const LEDGER: &str = "ledger.sqlite";
 /// The writer's lock in the data directory.
 pub(crate) const LOCK: &str = "lock";
 
+/// What is free at least when the ledger and the log are opened for writing, in bytes: the shared memory of both (32 KiB
+/// each), the first pages of their WALs, and what the log writes when it starts.
+const START_MIN: u64 = 256 << 10;
+
 /// How many of the newest versions are checked after a failed sync, before anything is written: more than a batch
 /// and its neighbours, and never the whole store (R10, R16).
 const RECHECK_VERSIONS: u32 = 1000;
@@ -27,7 +31,7 @@ impl Store {
     /// Opens a data directory as its only writer, making it when it is missing.
     ///
     /// Blocking. On a read-only disk it opens for reading ([`is_writable`](Self::is_writable), R12), and so it does on
-    /// one without the space to open the ledger for writing, until a restart after room was made (R11). The time
+    /// one without the space to open the ledger for writing, until [`resume`](Self::resume) finds room (R11). The time
     /// taken does not depend on how much is stored (R16). [`Error::Locked`] names the process that is the writer.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         Self::open_on(config, Arc::new(RealDisk), clock)
@@ -42,8 +46,16 @@ impl Store {
             Err(Error::ReadOnly { reason }) => return Self::reading(room, clock, &reason),
             Err(error) => return Err(error),
         };
+        let place = room.root().join(LEDGER);
+        // Looked at first: with a little room the ledger can perhaps be opened for writing, and then the log cannot.
+        let free = room.space().map_or(u64::MAX, |space| space.free);
+        if free < START_MIN
+            && let Ok(ledger) = SqliteLedger::open_read_only(&place)
+        {
+            return Self::until_room(room, clock, lock, ledger, START_MIN);
+        }
         let blobs = DirectoryBlobs::in_room(room.clone())?;
-        let ledger = match SqliteLedger::open(&room.root().join(LEDGER)) {
+        let ledger = match SqliteLedger::open(&place) {
             Ok(ledger) => ledger,
             Err(error @ (Error::Ledger { .. } | Error::DiskFull { .. })) => {
                 return Self::reading_a_full_disk(room, clock, lock, error);
@@ -53,7 +65,7 @@ impl Store {
         let top = room.root();
         room.disk().sync_dir(top).map_err(|error| Error::io("sync", top, error))?;
         blobs.sweep()?;
-        let store = Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock));
+        let store = Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock), None);
         store.0.recheck()?;
         store.0.workspaces.sweep();
         Ok(store)
@@ -72,7 +84,7 @@ impl Store {
         room.close(reason);
         let blobs = DirectoryBlobs::in_room(room.clone())?;
         let ledger = SqliteLedger::open_read_only(&room.root().join(LEDGER))?;
-        Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, None))
+        Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, None, None))
     }
 
     /// Without space the engine cannot even make the files that it wants beside a ledger at rest. What is stored is
@@ -89,12 +101,23 @@ impl Store {
             Err(error @ Error::NewerFormat { .. }) => return Err(error),
             Err(_) => return Err(Error::DiskFull { free, needed }),
         };
-        tracing::warn!(%error, free, needed, "the disk is full; serving what is stored");
-        room.close(&format!(
-            "the disk was full at the start ({free} bytes free, {needed} needed); restart after making room"
-        ));
-        let blobs = DirectoryBlobs::in_room(room.clone())?;
-        Ok(Self::assemble(Arc::new(blobs), Arc::new(ledger), clock, room, Some(lock)))
+        tracing::warn!(%error, free, needed, "the ledger cannot be opened for writing");
+        Self::until_room(room, clock, lock, ledger, needed)
+    }
+
+    /// A store that reads, and writes once so many bytes are free.
+    fn until_room(
+        room: Arc<Room>,
+        clock: Arc<dyn Clock>,
+        lock: std::fs::File,
+        ledger: SqliteLedger,
+        needed: u64,
+    ) -> Result<Self, Error> {
+        tracing::warn!(needed, "the disk is full; serving what is stored until there is room");
+        room.close_until_room(needed);
+        let (blobs, ledger) = (Arc::new(DirectoryBlobs::in_room(room.clone())?), Arc::new(ledger));
+        let later = Later { blobs: blobs.clone(), ledger: ledger.clone(), alone: Mutex::default() };
+        Ok(Self::assemble(blobs, ledger, clock, room, Some(lock), Some(later)))
     }
 
     pub(crate) fn assemble(
@@ -103,6 +126,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         room: Arc<Room>,
         lock: Option<std::fs::File>,
+        later: Option<Later>,
     ) -> Self {
         let workspaces = Arc::new(Workspaces::below(room.root()));
         // A courtesy to clients: a ledger in trouble says so where it matters.
@@ -118,6 +142,7 @@ impl Store {
             log: Mutex::default(),
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: std::hash::RandomState::new(),
+            later,
             _lock: lock,
         }))
     }
@@ -159,7 +184,42 @@ fn make_all(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     }
 }
 
+/// What was opened on a full disk for reading, and is opened for writing once there is room.
+#[derive(Debug)]
+pub(crate) struct Later {
+    blobs: Arc<DirectoryBlobs>,
+    ledger: Arc<SqliteLedger>,
+    /// Held by whoever does it.
+    alone: Mutex<()>,
+}
+
 impl Inner {
+    /// The steps of a start that were left out on a full disk. What fails is tried again with the next call.
+    pub(crate) fn resume(&self) -> Result<(), Error> {
+        let Some(later) = &self.later else { return self.room().writable() };
+        let _alone = later.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(needed) = self.room().waits_for_room() else { return self.room().writable() };
+        let (free, top) = (self.room().space()?.free, self.room().root());
+        if free < needed {
+            return Err(Error::DiskFull { free, needed });
+        }
+        later.blobs.prepare()?;
+        later.ledger.begin_writing(&top.join(LEDGER))?;
+        self.room().disk().sync_dir(top).map_err(|error| Error::io("sync", top, error))?;
+        later.blobs.sweep()?;
+        self.recheck()?;
+        // Held until writes are let in, so that nobody opens the log for reading in between.
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = log.upgrade() {
+            log.begin_writing()?;
+        }
+        self.room().open_again();
+        drop(log);
+        self.workspaces.sweep();
+        tracing::info!(free, "there is room on the disk again: new modules are taken");
+        Ok(())
+    }
+
     /// After a failed sync: looks at the engine and at the newest files before the first write (R10).
     fn recheck(&self) -> Result<(), Error> {
         let mark = self.room().root().join(RECHECK);
