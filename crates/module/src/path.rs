@@ -282,7 +282,43 @@ pub(crate) fn unescape(escaped: &str) -> Option<String> {
     Some(plain)
 }
 
+/// Whether [`ModulePath::parse`] takes it.
+pub(crate) fn is_module_path(text: &str) -> bool {
+    is_plain(text) || (check_lengths(text).is_ok() && check_module_path(text).is_ok())
+}
+
+/// Whether a path keeps every rule at first sight. One that does not may keep them all the same.
+fn is_plain(path: &str) -> bool {
+    // Not one by one but all at once, for which the processor has instructions.
+    let all = |bytes: &[u8], is: fn(u8) -> bool| bytes.iter().fold(true, |all, byte| all & is(*byte));
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'/' | b'_');
+    let is_host = |byte: u8| byte.is_ascii_lowercase() | byte.is_ascii_digit() | matches!(byte, b'-' | b'.');
+    let bytes = path.as_bytes();
+    let host = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
+    bytes.len() <= ELEMENT_BYTES_MAX / 2
+        && bytes.first() != Some(&b'-')
+        && all(bytes, is_usual)
+        && host.contains(&b'.')
+        && all(host, is_host)
+        && bytes.split(|byte| *byte == b'/').all(is_plain_element)
+        && split_path_major(path).is_some()
+}
+
+/// Not empty, no dot at its ends, and nothing that begins like a name that is reserved on Windows.
+fn is_plain_element(element: &[u8]) -> bool {
+    let may_be_reserved = element.first_chunk().is_some_and(|front: &[u8; 3]| {
+        matches!(
+            &front.map(|byte| byte.to_ascii_lowercase()),
+            b"con" | b"prn" | b"aux" | b"nul" | b"com" | b"lpt"
+        )
+    });
+    !may_be_reserved && !matches!(element, [] | [b'.', ..] | [.., b'.'])
+}
+
 fn check_lengths(path: &str) -> Result<(), PathError> {
+    if path.len() <= ELEMENT_BYTES_MAX / 2 {
+        return Ok(()); // even if all of it is one element of capitals
+    }
     if path.len() > PATH_BYTES_MAX {
         return Err(PathError::TooLong { what: "module path", limit: PATH_BYTES_MAX });
     }
@@ -339,7 +375,7 @@ fn element_fault(element: &str, kind: PathKind) -> Option<Fault> {
         Some(Fault::LeadingDot)
     } else if element.ends_with('.') {
         Some(Fault::TrailingDot)
-    } else if let Some(c) = element.chars().find(|&c| !is_path_char(c, kind)) {
+    } else if let Some(c) = illegal_char(element, kind) {
         Some(Fault::Char(c))
     } else if is_reserved_on_windows(stem) {
         Some(Fault::Reserved(stem.into()))
@@ -352,6 +388,12 @@ fn element_fault(element: &str, kind: PathKind) -> Option<Fault> {
 
 fn is_host_char(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.')
+}
+
+fn illegal_char(element: &str, kind: PathKind) -> Option<char> {
+    let is_usual =
+        element.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
+    if is_usual { None } else { element.chars().find(|&c| !is_path_char(c, kind)) }
 }
 
 fn is_path_char(c: char, kind: PathKind) -> bool {
@@ -368,6 +410,9 @@ fn is_path_char(c: char, kind: PathKind) -> bool {
 }
 
 fn is_reserved_on_windows(stem: &str) -> bool {
+    if !(3..=4).contains(&stem.len()) {
+        return false;
+    }
     let is = |name: &str| stem.eq_ignore_ascii_case(name);
     let numbered = || {
         stem.len() == 4

@@ -72,6 +72,11 @@ pub fn module_canonical(v: &str) -> Option<String> {
     Some(if build(v) == "+incompatible" { canonical + "+incompatible" } else { canonical })
 }
 
+/// Whether `v` is its own canonical form: in full, and without build metadata but `+incompatible`.
+pub fn is_module_canonical(v: &str) -> bool {
+    Parts::parse(v).is_some_and(|parts| parts.patch.is_some() && matches!(parts.build, "" | "+incompatible"))
+}
+
 /// Orders two texts: any invalid one is below every valid one, two invalid ones are equal.
 pub fn compare(v: &str, w: &str) -> Ordering {
     match (Parts::parse(v), Parts::parse(w)) {

@@ -91,7 +91,7 @@ pub enum VersionOrQuery {
 impl Version {
     /// Reads a canonical version.
     pub fn parse(text: &str) -> Result<Self, VersionError> {
-        if semver::module_canonical(text).as_deref() != Some(text) {
+        if !semver::is_module_canonical(text) {
             return Err(VersionError::NotCanonical { version: text.into() });
         }
         check_length(text)?;
@@ -149,6 +149,19 @@ impl Version {
             }),
         }
     }
+}
+
+/// Whether two texts are a path and a version that fits it: whether [`ModulePath::parse`], [`Version::parse`] and
+/// [`ModuleVersion::new`] would take them. For whoever looks at millions of names and keeps none.
+pub fn names_module_version(path: &str, version: &str) -> bool {
+    path::is_module_path(path)
+        && semver::is_module_canonical(version)
+        && check_length(version).is_ok()
+        && path::split_path_major(path).is_some_and(|(_, suffix)| {
+            let is_usual =
+                suffix.as_str().is_empty() && (version.starts_with("v0.") || version.starts_with("v1."));
+            is_usual || misfit(version, suffix).is_none()
+        })
 }
 
 /// Which major versions the suffix asks for, when `version` is none of them.
@@ -284,6 +297,8 @@ fn check_length(text: &str) -> Result<(), VersionError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn path(text: &str) -> ModulePath {
@@ -369,5 +384,19 @@ mod tests {
         let capital = format!("v1.0.0-{}A", "a".repeat(232));
         assert_eq!(Version::parse(&capital), Err(VersionError::TooLong { limit: VERSION_BYTES_MAX }));
         assert_eq!(Query::parse(&"x".repeat(241)), Err(VersionError::TooLong { limit: VERSION_BYTES_MAX }));
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_told_apart_as_the_types_tell_them(
+            path in "(gopkg\\.in|[a-z]{1,3}\\.[a-z]{1,2}|[a-zA-Z.-]{0,4})(/[a-zA-Z0-9_.~!-]{0,4}|/con|/v[0-9]{1,2}){0,3}(\\.v[0-3])?",
+            version in "v?[0-3]{1,2}(\\.[0-9]{1,2}){0,3}(-[a-z0-9.]{0,4})?(\\+incompatible|\\+meta)?",
+        ) {
+            let made = ModulePath::parse(&path).ok().zip(Version::parse(&version).ok());
+            let is_one = made.is_some_and(|(path, version)| ModuleVersion::new(path, version).is_ok());
+            prop_assert_eq!(names_module_version(&path, &version), is_one);
+            let canonical = semver::module_canonical(&version);
+            prop_assert_eq!(semver::is_module_canonical(&version), canonical.as_ref() == Some(&version));
+        }
     }
 }
