@@ -1,9 +1,10 @@
 //! Hashes of leaves and nodes, and the numbers that point into a tree. Spec A3.
 
+use alloc::vec::Vec;
 use core::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, block_api::compress256};
 
 /// Ids and sizes end here (README item 16): the reference counts in signed 64-bit numbers.
 const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
@@ -69,13 +70,112 @@ pub fn leaf_hash(text: &[u8]) -> Hash {
     Hash(sha.finalize().into())
 }
 
+/// The same for many texts, in their order, at two thirds of the cost.
+pub fn leaf_hashes(texts: &[&[u8]]) -> Vec<Hash> {
+    let mut hashes = Vec::with_capacity(texts.len());
+    let (pairs, odd) = texts.as_chunks::<2>();
+    for [one, other] in pairs {
+        hashes.extend(match (Leaf::leaf(one), Leaf::leaf(other)) {
+            (Some(first), Some(second)) => hash_two(&first, &second),
+            _ => [leaf_hash(one), leaf_hash(other)],
+        });
+    }
+    hashes.extend(odd.iter().map(|text| leaf_hash(text)));
+    hashes
+}
+
 /// `H(0x01 ‖ left ‖ right)`: the hash of a node over its two children. Spec A3.
 pub fn node_hash(left: Hash, right: Hash) -> Hash {
-    let mut sha = Sha256::new();
-    sha.update([1]);
-    sha.update(left.0);
-    sha.update(right.0);
-    Hash(sha.finalize().into())
+    let mut state = START;
+    compress256(&mut state, Message::node(left, right).blocks());
+    hash_of(state)
+}
+
+/// The row of nodes above this one: the [`node_hash`] of each pair, at half the cost. A last one without a partner is left out.
+pub fn node_hashes(row: &[Hash]) -> Vec<Hash> {
+    let (fours, rest) = row.as_chunks::<4>();
+    let mut above = Vec::with_capacity(row.len() / 2);
+    for [a, b, c, d] in fours {
+        above.extend(hash_two(&Message::node(*a, *b), &Message::node(*c, *d)));
+    }
+    above.extend(rest.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(*left, *right)));
+    above
+}
+
+/// What SHA-256 starts from: FIPS 180-4, 5.3.3.
+const START: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+const BLOCK: usize = 64;
+
+/// What SHA-256 is to hash, in at most so many blocks, with the padding behind it: FIPS 180-4, 5.1.1.
+struct Message<const BLOCKS: usize> {
+    blocks: [[u8; BLOCK]; BLOCKS],
+    count: usize,
+}
+
+/// Nearly every record there is: texts of up to 502 bytes.
+type Leaf = Message<8>;
+
+impl Leaf {
+    /// `0x00 ‖ text`; `None` when it is too long.
+    fn leaf(text: &[u8]) -> Option<Self> {
+        Self::new(0, text, &[])
+    }
+}
+
+impl Message<2> {
+    /// `0x01 ‖ left ‖ right`.
+    fn node(left: Hash, right: Hash) -> Self {
+        Self::new(1, &left.0, &right.0).expect("65 bytes fit into two blocks")
+    }
+}
+
+impl<const BLOCKS: usize> Message<BLOCKS> {
+    fn new(prefix: u8, front: &[u8], back: &[u8]) -> Option<Self> {
+        let length = front.len().checked_add(back.len())?.checked_add(1)?;
+        let count = length.checked_add(9)?.div_ceil(BLOCK);
+        let bits = u64::try_from(length).ok()?.checked_mul(8)?;
+        let mut blocks = [[0; BLOCK]; BLOCKS];
+        let (message, _) = blocks.as_flattened_mut().split_at_mut_checked(count.checked_mul(BLOCK)?)?;
+        let (first, rest) = message.split_first_mut()?;
+        *first = prefix;
+        let (place, rest) = rest.split_at_mut_checked(front.len())?;
+        place.copy_from_slice(front);
+        let (place, rest) = rest.split_at_mut_checked(back.len())?;
+        place.copy_from_slice(back);
+        *rest.first_mut()? = 0x80;
+        *rest.last_chunk_mut()? = bits.to_be_bytes();
+        Some(Self { blocks, count })
+    }
+
+    fn blocks(&self) -> &[[u8; BLOCK]] {
+        self.blocks.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// The hashes of two messages. Each step of SHA-256 waits for the one before it; with the blocks of two messages in turn
+/// the processor has always one to go on with, which on one with instructions for SHA-256 saves a third.
+fn hash_two<const N: usize>(one: &Message<N>, other: &Message<N>) -> [Hash; 2] {
+    let (mut first, mut second) = (START, START);
+    let (mut ones, mut others) = (one.blocks().chunks(1), other.blocks().chunks(1));
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return [hash_of(first), hash_of(second)],
+            (block, other_block) => {
+                compress256(&mut first, block.unwrap_or_default());
+                compress256(&mut second, other_block.unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn hash_of(state: [u32; 8]) -> Hash {
+    let mut hash = [0; 32];
+    for (place, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *place = word.to_be_bytes();
+    }
+    Hash(hash)
 }
 
 /// `H("")`, written down so that it is a constant; a test computes it.
@@ -203,6 +303,34 @@ mod tests {
         }
         assert_eq!(RecordId::new(NUMBER_MAX + 1), None);
         assert_eq!(TreeSize::new(NUMBER_MAX + 1), None);
+    }
+
+    /// By the general form of SHA-256, which knows nothing of leaves and nodes.
+    fn slowly(prefix: u8, parts: &[&[u8]]) -> Hash {
+        let mut sha = Sha256::new();
+        sha.update([prefix]);
+        for part in parts {
+            sha.update(part);
+        }
+        Hash(sha.finalize().into())
+    }
+
+    #[test]
+    fn two_at_a_time_hash_as_one_does() {
+        let bytes: Vec<u8> = (0..700_u32).map(|n| n.to_le_bytes()[0]).collect();
+        for length in (0..600).chain([503, 502, 504]) {
+            let texts =
+                [&bytes[..length], &bytes[1..length + 50], &bytes[..0], &bytes[3..150], &bytes[..length]];
+            let expected: Vec<Hash> = texts.iter().map(|text| slowly(0, &[text])).collect();
+            assert_eq!(leaf_hashes(&texts), expected, "{length}");
+        }
+        let hashes = leaf_hashes(&bytes.chunks(2).take(256).collect::<Vec<_>>());
+        for count in 0..hashes.len() {
+            let pairs = hashes[..count].chunks_exact(2);
+            let slow: Vec<Hash> = pairs.map(|pair| slowly(1, &[&pair[0].0, &pair[1].0])).collect();
+            assert_eq!(node_hashes(&hashes[..count]), slow);
+            assert_eq!(node_hash(hashes[0], hashes[count]), slowly(1, &[&hashes[0].0, &hashes[count].0]));
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use checkpoint::{Checkpoint, GO_SUM_ORIGIN, SignedCheckpoint};
 pub use client::{ClientError, Outcome, ProvenRecord, Step};
 pub use comparison::Comparison;
 pub use cosignature::{Cosignature, PosixTime, WitnessKey, WitnessSigner};
-pub use hash::{Hash, RecordId, TreeSize, empty_root, leaf_hash, node_hash};
+pub use hash::{Hash, RecordId, TreeSize, empty_root, leaf_hash, leaf_hashes, node_hash, node_hashes};
 pub use head::{SignedHead, TreeHead};
 pub use lookup::LookupPath;
 pub use note::{Note, SignatureLine, SignerKey, VerifierKey};

@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, iter};
 
-use crate::hash::{Hash, TreeSize, decimal, node_hash};
+use crate::hash::{Hash, TreeSize, decimal, node_hashes};
 
 /// The only height that is served: a full tile holds 2^8 hashes. Other heights parse (README item 16). Spec A4.
 pub const HEIGHT: u8 = 8;
@@ -344,11 +344,10 @@ pub(crate) fn hashes_in(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Hash> {
 pub(crate) fn subtree_root(hashes: impl Iterator<Item = Hash>) -> Option<Hash> {
     let mut row: Vec<Hash> = hashes.collect();
     while row.len() > 1 {
-        let (pairs, odd) = row.as_chunks::<2>();
-        if !odd.is_empty() {
+        if !row.len().is_multiple_of(2) {
             return None;
         }
-        row = pairs.iter().map(|[left, right]| node_hash(*left, *right)).collect();
+        row = node_hashes(&row);
     }
     row.first().copied()
 }
