@@ -231,14 +231,15 @@ fn audit(
         (from, _) => from,
     });
     let walked = Walk::new(parts, &evidence, &head).telling(news, state.next()).run(state, watch);
-    state.save()?;
-    let (mut checked, complete) = walked?;
-    if complete {
-        duplicates::report(parts, &evidence, &head, state)?;
-        checked.lookups = lookups::sample(parts, &evidence, &head, state)?;
+    let Ok((mut checked, true)) = walked else {
         state.save()?;
-    }
-    Ok(state.report(parts.key.name(), checked, complete))
+        let (checked, complete) = walked?;
+        return Ok(state.report(parts.key.name(), checked, complete));
+    };
+    duplicates::report(parts, &evidence, &head, state)?;
+    checked.lookups = lookups::sample(parts, &evidence, &head, state)?;
+    state.save()?;
+    Ok(state.report(parts.key.name(), checked, true))
 }
 
 /// The head to audit under: the newest of the log's and ours, or nothing where the two contradict each other.

@@ -17,7 +17,7 @@ use modkeep_store::fsck::{Finding, Severity};
 use modkeep_store::{Error, KeyFault, KeyName, KeySum, LogStore, TileFile};
 use modkeep_tlog::{RecordId, TreeSize, VerifierKey};
 
-use crate::audit::duplicates::Entry;
+use crate::audit::duplicates::{Entry, sort};
 use crate::audit::tree::WIDTH;
 use crate::fsck::heads::Heads;
 use crate::fsck::leaves::{Job, Leaves};
@@ -26,7 +26,7 @@ use crate::fsck::tree::Rows;
 /// Findings that are listed; further ones are counted.
 const FINDINGS_MAX: usize = 10_000;
 /// Tiles of records that one thread reads at a time: 4,096 rows.
-const TILES_AT_ONCE: u64 = 16;
+const TILES_AT_ONCE: usize = 16;
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -117,39 +117,34 @@ pub fn run(
     let leaves = Leaves { store, options };
     let built = state.built.get();
     let full = built / WIDTH;
+    let inner = heads.inner();
+    let jobs = (0..full).step_by(TILES_AT_ONCE).map(|first| {
+        let tiles = first..(first + TILES_AT_ONCE as u64).min(full);
+        Job { heads: inner.within(&tiles), tiles }
+    });
     let mut tile = 0;
-    let jobs = options.jobs.clamp(1, 64) as u64;
-    while tile < full {
-        let batch: Vec<Job> = (0..jobs)
-            .map(|n| tile + n * TILES_AT_ONCE)
-            .take_while(|first| *first < full)
-            .map(|first| Job {
-                tiles: first..(first + TILES_AT_ONCE).min(full),
-                heads: heads.within(first, TILES_AT_ONCE),
-            })
-            .collect();
-        for outcome in leaves.check_all(batch) {
-            for found in outcome? {
-                found.findings.into_iter().for_each(|finding| report.add(finding));
-                found.names.into_iter().for_each(|(id, name)| names.push(id, name));
-                report.checked.records += found.records;
-                report.checked.tiles += found.tiles;
-                for (size, prefix) in &found.prefixes {
-                    heads.compare(&rows, *size, prefix, &mut report);
-                }
-                rows.push(store, found.root, &mut report)?;
-                tile += 1;
-                if let Some(size) = TreeSize::new(tile * WIDTH) {
-                    heads.compare(&rows, size, &[], &mut report);
-                }
+    let goes_on = leaves.check_all(jobs, &mut |outcomes| {
+        for found in outcomes {
+            found.findings.into_iter().for_each(|finding| report.add(finding));
+            found.names.into_iter().for_each(|(id, name)| names.push(id, name));
+            report.checked.records += found.records;
+            report.checked.tiles += found.tiles;
+            for (size, prefix) in &found.prefixes {
+                heads.compare(&rows, *size, prefix, &mut report);
+            }
+            rows.push(store, found.root, &mut report)?;
+            tile += 1;
+            if let Some(size) = TreeSize::new(tile * WIDTH) {
+                heads.compare(&rows, size, &[], &mut report);
             }
         }
-        if watch(Progress { records: tile * WIDTH, of: built }).is_break() {
-            return Ok(report);
-        }
+        Ok(watch(Progress { records: tile * WIDTH, of: built }))
+    })?;
+    if goes_on.is_break() {
+        return Ok(report);
     }
     let open = leaves.open(&state, &mut report, &mut names)?;
-    for size in heads.within(full, 1) {
+    for size in inner.within(&(full..full + 1)) {
         let width = usize::try_from(size.get() - full * WIDTH).unwrap_or_default();
         heads.compare(&rows, size, open.get(..width * 32).unwrap_or(&open), &mut report);
     }
@@ -161,7 +156,7 @@ pub fn run(
         let check =
             || if state.epoch > 0 { store.check_keys_knowing(sum, FINDINGS_MAX) } else { Ok(Vec::new()) };
         let faults = scope.spawn(check);
-        entries.sort_unstable();
+        sort(&mut entries);
         faults.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     duplicates(store, &entries, &mut report)?;

@@ -1,15 +1,18 @@
 //! One record for each module version (A1, rule 1): found by sorting, in bounded memory.
 //!
-//! For every record 16 bytes are kept: ten of the SHA-256 of its name and six of its id. New ones gather in memory, two
-//! million at most (32 MiB); then they are sorted into a file. At the end of an audit the files are merged into one, and
+//! For every record 16 bytes are kept: ten of the SHA-256 of its name and six of its id. New ones gather in memory, a
+//! million at most (16 MiB); then a thread sorts them into a file while the next ones come. At the end of an audit the files are merged into one, and
 //! equal names stand side by side; where only few are new they are looked up in the sorted file instead. A hash is
 //! never trusted: equal ones are found out by the texts of both records. 70 million records take 1.1 GB of disk.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use modkeep_tlog::{RecordId, SignedHead, Tile};
 use serde::{Deserialize, Serialize};
@@ -22,12 +25,14 @@ use crate::audit::state::State;
 use crate::audit::tree::WIDTH;
 use crate::audit::{Error, Parts};
 
-/// Entries that are held in memory before they are sorted into a file.
-const RECENT_MAX: usize = 2 << 20;
+/// Entries that gather in memory before they are sorted into a file; as many are being sorted meanwhile.
+const RECENT_MAX: usize = 1 << 20;
 /// Up to so many new entries are looked up one by one; for more the files are merged.
 const PROBES_MAX: usize = 16 << 10;
 /// Pairs of equal hashes that one audit looks at.
 const PAIRS_MAX: usize = 10_000;
+/// Fewer entries on each side are not worth a thread.
+const SPLIT_MIN: usize = 32 << 10;
 /// Bits of an entry that hold the id.
 const ID_BITS: u32 = 48;
 const ENTRY_BYTES: u64 = 16;
@@ -58,8 +63,11 @@ impl Entry {
 pub(crate) struct Manifest {
     /// The number in the name of the next file.
     serial: u64,
-    /// Sorted files. The first was searched for duplicates unless there are others.
+    /// Sorted files.
     sorted: Vec<Run>,
+    /// Whether the only one of them was searched for duplicates.
+    #[serde(default)]
+    searched: bool,
     /// The file of recent entries, in the order in which they came.
     recent: Option<Run>,
     /// So many of the recent ones were looked up already.
@@ -78,6 +86,17 @@ pub(crate) struct Index {
     folder: PathBuf,
     manifest: Manifest,
     recent: Vec<Entry>,
+    sealing: Option<Sealing>,
+    /// Memory for the next recent ones.
+    spare: Vec<Entry>,
+}
+
+/// Entries on their way into a sorted file.
+#[derive(Debug)]
+struct Sealing {
+    run: Run,
+    /// Gives them back, for their memory or for another try.
+    thread: JoinHandle<(Vec<Entry>, io::Result<()>)>,
 }
 
 impl Index {
@@ -95,11 +114,14 @@ impl Index {
                 return Err(io::Error::other(format!("{} is too short", run.file)));
             }
         }
-        Ok(Self { folder: folder.to_owned(), manifest: manifest.clone(), recent })
+        let (sealing, spare) = (None, Vec::new());
+        Ok(Self { folder: folder.to_owned(), manifest: manifest.clone(), recent, sealing, spare })
     }
 
     /// Forgets everything. The files go with the next save.
     pub(crate) fn clear(&mut self) {
+        // Whether it could be written is of no interest any more.
+        let _ = self.settle();
         self.manifest = Manifest { serial: self.manifest.serial, ..Manifest::default() };
         self.recent.clear();
     }
@@ -109,23 +131,46 @@ impl Index {
         if self.recent.len() >= RECENT_MAX { self.seal() } else { Ok(()) }
     }
 
-    /// Sorts what is recent into a file.
+    /// Has what is recent sorted into a file while the next entries come.
     fn seal(&mut self) -> io::Result<()> {
-        self.recent.sort_unstable();
-        let name = self.new_name();
-        let mut file = BufWriter::new(File::create(self.folder.join(&name))?);
-        for entry in &self.recent {
-            file.write_all(&entry.0.to_le_bytes())?;
-        }
-        file.into_inner()?.sync_data()?;
-        self.manifest.sorted.push(Run { file: name, entries: self.recent.len() as u64 });
+        self.settle()?;
+        let run = Run { file: self.new_name(), entries: self.recent.len() as u64 };
+        let place = self.folder.join(&run.file);
+        self.manifest.searched = self.manifest.sorted.is_empty() && self.manifest.probed == run.entries;
         (self.manifest.recent, self.manifest.probed) = (None, 0);
-        self.recent.clear();
+        let mut entries = mem::replace(&mut self.recent, mem::take(&mut self.spare));
+        let thread = std::thread::spawn(move || {
+            entries.sort_unstable();
+            let written = write(&place, &entries);
+            (entries, written)
+        });
+        self.sealing = Some(Sealing { run, thread });
         Ok(())
+    }
+
+    /// Waits for the file that is being written. What could not be written is recent again.
+    fn settle(&mut self) -> io::Result<()> {
+        let Some(Sealing { run, thread }) = self.sealing.take() else { return Ok(()) };
+        let (mut entries, written) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if written.is_ok() {
+            self.manifest.sorted.push(run);
+            entries.clear();
+            self.spare = entries;
+        } else {
+            entries.append(&mut self.recent);
+            self.recent = entries;
+        }
+        written
+    }
+
+    /// Whether a file is being written that a save would have to wait for.
+    pub(crate) fn is_sealing(&self) -> bool {
+        self.sealing.as_ref().is_some_and(|sealing| !sealing.thread.is_finished())
     }
 
     /// Makes the recent entries durable; what is returned describes the index as it now lies on disk.
     pub(crate) fn save(&mut self) -> io::Result<Manifest> {
+        self.settle()?;
         let mut run = match self.manifest.recent.take() {
             Some(run) => run,
             None => Run { file: self.new_name(), entries: 0 },
@@ -167,13 +212,18 @@ impl Index {
 
     /// Pairs of entries with one name, the older first, that no call before this one has given out.
     fn pairs(&mut self) -> io::Result<Vec<(Entry, Entry)>> {
+        self.settle()?;
         let probed = usize::try_from(self.manifest.probed).unwrap_or(usize::MAX);
         let fresh = self.recent.len().saturating_sub(probed);
-        let pairs = if self.manifest.sorted.len() <= 1 && fresh <= PROBES_MAX {
-            self.probe(probed)?
-        } else {
-            self.merge()?
+        let is_searched = match self.manifest.sorted.len() {
+            0 => true,
+            1 => self.manifest.searched,
+            _ => false,
         };
+        if !is_searched || fresh > PROBES_MAX {
+            return self.merge();
+        }
+        let pairs = self.probe(probed)?;
         self.manifest.probed = self.recent.len() as u64;
         Ok(pairs)
     }
@@ -202,21 +252,24 @@ impl Index {
 
     /// Merges all into one sorted file.
     fn merge(&mut self) -> io::Result<Vec<(Entry, Entry)>> {
-        if !self.recent.is_empty() {
-            self.seal()?;
-        }
-        let mut readers = Vec::new();
+        // The file of recent ones has them in another order.
+        (self.manifest.recent, self.manifest.probed) = (None, 0);
+        sort(&mut self.recent);
+        let name = self.new_name();
+        let mut sources: Vec<Box<dyn Iterator<Item = io::Result<Entry>> + '_>> =
+            vec![Box::new(self.recent.iter().map(|entry| Ok(*entry)))];
         for run in &self.manifest.sorted {
-            readers.push(Reader::open(&self.folder.join(&run.file), run.entries)?);
+            let mut file = Reader::open(&self.folder.join(&run.file), run.entries)?;
+            sources.push(Box::new(std::iter::from_fn(move || file.next().transpose())));
         }
         let mut heads = BinaryHeap::new();
-        for (at, reader) in readers.iter_mut().enumerate() {
-            heads.extend(reader.next()?.map(|entry| Reverse((entry, at))));
+        for (at, source) in sources.iter_mut().enumerate() {
+            heads.extend(source.next().transpose()?.map(|entry| Reverse((entry, at))));
         }
-        let name = self.new_name();
         let mut file = BufWriter::with_capacity(1 << 20, File::create(self.folder.join(&name))?);
         let (mut pairs, mut entries, mut before) = (Vec::new(), 0, None::<Entry>);
-        while let Some(Reverse((entry, at))) = heads.pop() {
+        while let Some(mut least) = heads.peek_mut() {
+            let Reverse((entry, at)) = *least;
             file.write_all(&entry.0.to_le_bytes())?;
             entries += 1;
             if let Some(before) = before.filter(|before| before.name() == entry.name())
@@ -225,13 +278,46 @@ impl Index {
                 pairs.push((before, entry));
             }
             before = Some(entry);
-            let reader = readers.get_mut(at).map(Reader::next).transpose()?.flatten();
-            heads.extend(reader.map(|entry| Reverse((entry, at))));
+            match sources.get_mut(at).and_then(Iterator::next).transpose()? {
+                Some(next) => *least = Reverse((next, at)),
+                None => drop(PeekMut::pop(least)),
+            }
         }
         file.into_inner()?.sync_data()?;
-        self.manifest.sorted = vec![Run { file: name, entries }];
+        drop(sources);
+        self.recent.clear();
+        (self.manifest.sorted, self.manifest.searched) = (vec![Run { file: name, entries }], true);
         Ok(pairs)
     }
+}
+
+/// The thread that writes a file is not left behind.
+impl Drop for Index {
+    fn drop(&mut self) {
+        let _ = self.settle();
+    }
+}
+
+/// Sorts on both sides of the middle at the same time.
+pub(crate) fn sort(entries: &mut [Entry]) {
+    let middle = entries.len() / 2;
+    if middle < SPLIT_MIN {
+        return entries.sort_unstable();
+    }
+    let (lower, _, upper) = entries.select_nth_unstable(middle);
+    std::thread::scope(|scope| {
+        scope.spawn(|| lower.sort_unstable());
+        upper.sort_unstable();
+    });
+}
+
+/// Writes a sorted file, durably.
+fn write(place: &Path, entries: &[Entry]) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(place)?);
+    for entry in entries {
+        file.write_all(&entry.0.to_le_bytes())?;
+    }
+    file.into_inner()?.sync_data()
 }
 
 /// The first entry of this name in a sorted file.
@@ -357,6 +443,40 @@ mod tests {
         assert_eq!(index.manifest.sorted.len(), 1);
         index.push(&[entry(7, 5)]).unwrap();
         assert_eq!(ids(index.pairs().unwrap()), [(3, 5)]);
+    }
+
+    #[test]
+    fn a_duplicate_inside_the_first_sorted_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        index.push(&[entry(5, 0), entry(1, 1), entry(5, 2)]).unwrap();
+        index.seal().unwrap();
+        let saved = index.save().unwrap();
+        drop(index);
+        let mut index = Index::open(folder.path(), &saved).unwrap();
+        index.push(&[entry(9, 3)]).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(0, 2)]);
+        assert_eq!(ids(index.pairs().unwrap()), []);
+    }
+
+    #[test]
+    fn what_could_not_be_sealed_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(&folder.path().join("later"), &Manifest::default()).unwrap();
+        index.push(&[entry(5, 0), entry(1, 1)]).unwrap();
+        index.seal().unwrap();
+        index.push(&[entry(5, 2)]).unwrap();
+        assert!(index.save().is_err());
+        std::fs::create_dir(folder.path().join("later")).unwrap();
+        index.seal().unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(0, 2)]);
+    }
+
+    #[test]
+    fn many_are_sorted_as_few() {
+        let mut entries: Vec<Entry> = (0..200_000).map(|n: u64| entry((n * 167 % 251) as u8, n)).collect();
+        sort(&mut entries);
+        assert!(entries.is_sorted());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::str;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
+use modkeep_module::version::names_module_version;
 use modkeep_module::{ModulePath, ModuleVersion, Version};
 use modkeep_tlog::record::{RECORD_BYTES_MAX, Sums};
 use sha2::{Digest as _, Sha256};
@@ -37,10 +38,27 @@ pub(crate) struct Reading<'a> {
     /// The module and version that its first line names.
     pub(crate) name: Option<(&'a str, &'a str)>,
     /// The sums that its lines state for that version.
-    pub(crate) sums: Sums,
+    pub(crate) sums: Stated<'a>,
     /// What is wrong with it.
     pub(crate) fault: Option<Fault>,
 }
+
+/// Two sums in their text form, of which each sum has one.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Stated<'a> {
+    zip: Option<&'a [u8; SUM]>,
+    go_mod: Option<&'a [u8; SUM]>,
+}
+
+impl Stated<'_> {
+    /// The sums themselves.
+    pub(crate) fn read(&self) -> Sums {
+        Sums { zip: self.zip.and_then(decode), go_mod: self.go_mod.and_then(decode) }
+    }
+}
+
+/// Characters of a sum.
+const SUM: usize = 44;
 
 /// Which rule a record breaks.
 #[derive(Debug, Eq, PartialEq)]
@@ -62,25 +80,39 @@ pub(crate) fn read(text: &[u8]) -> Reading<'_> {
 ///
 /// One look at each byte: an audit of the public database does this tens of millions of times.
 fn ordinary(text: &[u8]) -> Option<Reading<'_>> {
-    const SUM: usize = " h1:".len() + 44;
+    const END: usize = " h1:".len() + SUM;
     let (first, rest) = text.split_at_checked(memchr::memchr(b'\n', text)?)?;
     let second = rest.get(1..)?.strip_suffix(b"\n")?;
-    let (name, zip) = first.split_at_checked(first.len().checked_sub(SUM)?)?;
+    let (name, zip) = first.split_at_checked(first.len().checked_sub(END)?)?;
     let go_mod = second.strip_prefix(name)?.strip_prefix(b"/go.mod")?;
-    let sums = Sums { zip: Some(sum(zip)?), go_mod: Some(sum(go_mod)?) };
+    let sums = Stated { zip: Some(sum(zip)?), go_mod: Some(sum(go_mod)?) };
     let name = str::from_utf8(name).ok()?;
     let (module, version) = name.split_at_checked(memchr::memchr(b' ', name.as_bytes())?)?;
     let version = version.get(1..)?;
     // The names have no blank and no line feed, or they would be none.
-    named(module, version).ok()?;
-    Some(Reading { name: Some((module, version)), sums, fault: None })
+    let is_one = names_module_version(module, version);
+    is_one.then_some(Reading { name: Some((module, version)), sums, fault: None })
 }
 
 /// The sum in ` h1:SUM`.
-fn sum(text: &[u8]) -> Option<[u8; 32]> {
-    let sum = text.strip_prefix(b" h1:").filter(|sum| sum.len() == 44)?;
+fn sum(text: &[u8]) -> Option<&[u8; SUM]> {
+    let sum = text.strip_prefix(b" h1:")?.try_into().ok()?;
+    is_sum(sum).then_some(sum)
+}
+
+/// Whether these are 32 bytes in base64: of the 43rd character only four bits count, and the others are zero.
+fn is_sum(text: &[u8; SUM]) -> bool {
+    let [digits @ .., last, end] = text;
+    let is_digit = |digit: u8| digit.is_ascii_alphanumeric() | matches!(digit, b'+' | b'/');
+    // Not one by one but all at once, for which the processor has instructions.
+    digits.iter().fold(true, |all, digit| all & is_digit(*digit))
+        && b"AEIMQUYcgkosw048".contains(last)
+        && *end == b'='
+}
+
+fn decode(text: &[u8; SUM]) -> Option<[u8; 32]> {
     let mut bytes = [0; 33];
-    let length = STANDARD.decode_slice(sum, &mut bytes).ok().filter(|length| *length == 32)?;
+    let length = STANDARD.decode_slice(text, &mut bytes).ok().filter(|length| *length == 32)?;
     bytes.get(..length)?.try_into().ok()
 }
 
@@ -147,7 +179,7 @@ fn framed(text: &[u8]) -> Result<&str, &'static str> {
 }
 
 /// Module, version, whether the sum is go.mod's, and the sum, of a line `M V[/go.mod] h1:SUM`.
-fn sum_line(line: &str) -> Option<(&str, &str, bool, [u8; 32])> {
+fn sum_line(line: &str) -> Option<(&str, &str, bool, &[u8; SUM])> {
     let (module, rest) = line.split_once(' ')?;
     let (version, last) = rest.split_at_checked(rest.find(' ')?)?;
     let sum = sum(last.as_bytes())?;
@@ -212,6 +244,18 @@ mod tests {
             assert!(ordinary(text.as_bytes()).is_none_or(|quick| quick == anything(text.as_bytes())));
         }
         assert!(ordinary(format!("{ZIP}{MOD}").as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_sum_is_what_is_strict_base64_of_32_bytes() {
+        let sum: &[u8; SUM] = b"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        for place in 0..SUM {
+            for byte in 0..=255 {
+                let mut text = *sum;
+                text[place] = byte;
+                assert_eq!(is_sum(&text), decode(&text).is_some(), "{place} {byte}");
+            }
+        }
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Source for Directory {
             }
             Err(error) => return Err(away(error.to_string())),
         };
-        let mut bytes = Vec::new();
+        // Room for all of it and a byte more, with which reading ends at once. A folder says nothing of use.
+        let length = file.metadata().map_or(0, |found| found.len()).min(bytes_max);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
         match file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes) {
             Ok(length) if length as u64 <= bytes_max => Ok(Some(bytes)),
             Ok(_) => Err(away(format!("longer than {bytes_max} bytes"))),

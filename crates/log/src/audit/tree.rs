@@ -1,6 +1,6 @@
 //! From the signed root down to the lowest row of tiles, each tile compared with the one above it. Spec A4.
 
-use modkeep_tlog::{Hash, Level, SignedHead, Tile, TreeSize, empty_root, node_hash};
+use modkeep_tlog::{Hash, Level, SignedHead, Tile, TreeSize, empty_root, node_hash, node_hashes};
 
 use crate::audit::finding::{Finding, Kind};
 use crate::audit::source::{self, Away, Source};
@@ -211,11 +211,7 @@ pub(crate) fn fold(hashes: &[u8]) -> Option<Hash> {
         return None;
     }
     while row.len() > 1 {
-        let half = row.len() / 2;
-        for n in 0..half {
-            row[n] = node_hash(row[2 * n], row[2 * n + 1]);
-        }
-        row.truncate(half);
+        row = node_hashes(&row);
     }
     row.first().copied()
 }

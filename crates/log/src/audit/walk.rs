@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use modkeep_tlog::{Hash, Level, RecordId, SignedHead, Tile, TreeSize, leaf_hash};
+use modkeep_tlog::{Hash, Level, RecordId, SignedHead, Tile, TreeSize, leaf_hashes};
 
 use crate::audit::duplicates::Entry;
 use crate::audit::evidence::{Evidence, Found};
@@ -18,8 +19,8 @@ use crate::audit::{Checked, Error, News, Parts, Progress};
 
 /// Tiles handed to each thread before it is waited for.
 const AHEAD: usize = 8;
-/// After so many tiles of records the state is saved: 65,536 records are read again at most.
-const SAVE_EVERY: u64 = 256;
+/// The state is saved so often: what was read since is read again after a crash. Each save waits for three syncs.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// One run over the records of a tree.
 pub(crate) struct Walk<'a> {
@@ -89,7 +90,8 @@ impl<'a> Walk<'a> {
                 scope.spawn(move || self.work(receive, &done, counted));
             }
             drop(done);
-            let lead = Lead { walk: self, send, outcomes, waiting: BTreeMap::new(), window: jobs * AHEAD };
+            let (window, saved) = (jobs * AHEAD, Instant::now());
+            let lead = Lead { walk: self, send, outcomes, waiting: BTreeMap::new(), window, saved };
             lead.run(state, &mut descent, watch)
         })
     }
@@ -153,7 +155,7 @@ impl<'a> Walk<'a> {
         let texts = texts.get(..data.width() as usize).unwrap_or(&texts);
         outcome.checked.data_tiles = 1;
         outcome.checked.bytes += bytes.len() as u64;
-        let ours: Vec<u8> = texts.iter().flat_map(|text| leaf_hash(text).0).collect();
+        let ours: Vec<u8> = leaf_hashes(texts).iter().flat_map(|hash| hash.0).collect();
         let is_authentic = judge(job, &place, hashes.as_deref(), &mut outcome);
         let mut proven = vec![true; texts.len()];
         match (&job.leaves, hashes) {
@@ -222,9 +224,8 @@ impl<'a> Walk<'a> {
             }
             let Some(held) = self.parts.held.and_then(|held| held.held(module, version)) else { continue };
             outcome.checked.held += 1;
-            for (what, logged, held) in
-                [("zip", reading.sums.zip, held.zip), ("go.mod", reading.sums.go_mod, held.go_mod)]
-            {
+            let sums = reading.sums.read();
+            for (what, logged, held) in [("zip", sums.zip, held.zip), ("go.mod", sums.go_mod, held.go_mod)] {
                 if let (Some(logged), Some(held)) = (logged, held)
                     && logged != held
                 {
@@ -321,6 +322,7 @@ struct Lead<'a, 'w> {
     /// What came before its turn.
     waiting: BTreeMap<u64, Option<Outcome>>,
     window: usize,
+    saved: Instant,
 }
 
 impl Lead<'_, '_> {
@@ -365,8 +367,9 @@ impl Lead<'_, '_> {
                 self.take(state, outcome, &mut checked)?;
                 taken += 1;
                 state.advance((taken * WIDTH).min(size.get()));
-                if taken % SAVE_EVERY == 0 {
+                if self.saved.elapsed() >= SAVE_EVERY && !state.index().is_sealing() {
                     state.save()?;
+                    self.saved = Instant::now();
                 }
                 let progress = Progress {
                     records: checked.records,

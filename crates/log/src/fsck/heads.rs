@@ -1,6 +1,7 @@
 //! Stored heads: each in its two notes, and each against the root of its size.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use modkeep_store::fsck::{Finding, Severity};
 use modkeep_store::{Error, LogState, LogStore, StoredHead};
@@ -18,6 +19,18 @@ const PAGE: u32 = 1_000;
 pub(crate) struct Heads {
     promised: BTreeMap<u64, Hash>,
     pub(crate) checked: u64,
+}
+
+/// Sizes of heads, ascending.
+#[derive(Debug)]
+pub(crate) struct Inner(Vec<TreeSize>);
+
+impl Inner {
+    /// Those that end inside these tiles.
+    pub(crate) fn within(&self, tiles: &Range<u64>) -> Vec<TreeSize> {
+        let before = |tile: u64| self.0.partition_point(|size| size.get() <= tile * WIDTH);
+        self.0.get(before(tiles.start)..before(tiles.end)).unwrap_or_default().to_vec()
+    }
 }
 
 impl Heads {
@@ -70,11 +83,10 @@ impl Heads {
         }
     }
 
-    /// Sizes of heads that end inside these tiles, not at an end of one.
-    pub(crate) fn within(&self, first: u64, tiles: u64) -> Vec<TreeSize> {
-        let (start, end) = (first * WIDTH, (first + tiles) * WIDTH);
-        let sizes = self.promised.range(start + 1..end).map(|(size, _)| *size);
-        sizes.filter(|size| size % WIDTH != 0).filter_map(TreeSize::new).collect()
+    /// The sizes of heads that end inside a tile, not at its end.
+    pub(crate) fn inner(&self) -> Inner {
+        let sizes = self.promised.keys().filter(|size| !size.is_multiple_of(WIDTH));
+        Inner(sizes.filter_map(|size| TreeSize::new(*size)).collect())
     }
 
     /// Compares the root promised for a size, if one was, with that of the tree.

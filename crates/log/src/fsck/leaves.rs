@@ -1,13 +1,17 @@
 //! Rows, data tiles and leaf hashes: three witnesses of every record.
 
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
+use modkeep_module::version::names_module_version;
 use modkeep_store::fsck::Finding;
 use modkeep_store::{Error, KeyName, LogRecord, LogRow, LogState, LogStore, RecordSource};
 use modkeep_tlog::record::RecordError;
-use modkeep_tlog::{Hash, Level, ProofFile, RecordId, Tile, TreeSize, leaf_hash};
+use modkeep_tlog::{Hash, Level, ProofFile, RecordId, Tile, TreeSize, leaf_hash, leaf_hashes};
 
-use crate::audit::record::{cut, named};
+use crate::audit::record::cut;
 use crate::audit::tree::{HASH, WIDTH, fold};
 use crate::fsck::{Names, Options, Report, broken, record_place};
 
@@ -17,6 +21,15 @@ pub(crate) struct Job {
     /// Sizes of heads that end inside one of these tiles.
     pub(crate) heads: Vec<TreeSize>,
 }
+
+/// A job, and where what came of it goes.
+struct Task {
+    job: Job,
+    done: SyncSender<Result<Vec<Outcome>, Error>>,
+}
+
+/// Jobs handed to each thread before it is waited for.
+const AHEAD: usize = 2;
 
 /// What came of a full tile of leaves.
 pub(crate) struct Outcome {
@@ -36,15 +49,49 @@ pub(crate) struct Leaves<'a> {
 }
 
 impl Leaves<'_> {
-    /// Does the jobs at the same time; what came of them in their order.
-    pub(crate) fn check_all(&self, jobs: Vec<Job>) -> Vec<Result<Vec<Outcome>, Error>> {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = jobs.into_iter().map(|job| scope.spawn(move || self.check(&job))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
+    /// Does jobs on several threads, some ahead. `take` is given what came of each tile, in their order.
+    pub(crate) fn check_all(
+        &self,
+        mut jobs: impl Iterator<Item = Job>,
+        take: &mut dyn FnMut(Vec<Outcome>) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let threads = self.options.jobs.clamp(1, 64);
+        let (send, receive) = sync_channel::<Task>(threads * AHEAD);
+        let receive = &Mutex::new(receive);
+        // The threads end when `send` is dropped. One that panics takes this one along.
+        std::thread::scope(move |scope| {
+            for _ in 0..threads {
+                scope.spawn(move || self.work(receive));
+            }
+            let mut waiting = VecDeque::new();
+            loop {
+                while waiting.len() < threads * AHEAD
+                    && let Some(job) = jobs.next()
+                {
+                    let (done, outcomes) = sync_channel(1);
+                    if send.send(Task { job, done }).is_err() {
+                        break;
+                    }
+                    waiting.push_back(outcomes);
+                }
+                let Some(Ok(outcomes)) = waiting.pop_front().map(|outcomes| outcomes.recv()) else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                if take(outcomes?)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
         })
+    }
+
+    fn work(&self, tasks: &Mutex<Receiver<Task>>) {
+        loop {
+            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Task { job, done }) = task else { return };
+            if done.send(self.check(&job)).is_err() {
+                return;
+            }
+        }
     }
 
     fn check(&self, job: &Job) -> Result<Vec<Outcome>, Error> {
@@ -93,7 +140,7 @@ impl Leaves<'_> {
     fn tile(&self, index: u64, rows: Option<&Texts>, heads: &[TreeSize]) -> Result<Outcome, Error> {
         let mut outcome = Outcome {
             findings: Vec::new(),
-            names: Vec::new(),
+            names: Vec::with_capacity(256),
             prefixes: Vec::new(),
             root: Hash([0; HASH]),
             records: 0,
@@ -159,13 +206,14 @@ impl Leaves<'_> {
                 Some(texts)
             }
         };
+        let hashed = texts.as_ref().map(|texts| leaf_hashes(texts));
         let stored = stored.as_deref().map(|bytes| bytes.as_chunks::<HASH>().0);
         let mut leaves = Vec::with_capacity(256 * HASH);
         let mut rows = rows.from(first).iter().map(|row| (row, rows)).peekable();
         for (place, id) in (first..first + WIDTH).filter_map(RecordId::new).enumerate() {
             let text = texts.as_ref().and_then(|texts| texts.get(place).copied());
             let hash = stored.and_then(|hashes| hashes.get(place)).map(|hash| Hash(*hash));
-            let by_data = text.map(leaf_hash);
+            let by_data = hashed.as_ref().and_then(|hashed| hashed.get(place).copied());
             let by_row = match rows.next_if(|(row, _)| row.id == id) {
                 None => {
                     outcome.findings.push(broken("C2", record_place(id), "is missing"));
@@ -285,7 +333,7 @@ impl Texts {
         let LogRow { id, lines, is_imported } = row;
         let start = self.text.len();
         let text = lines.append_to(&mut self.text).map(|()| start..self.text.len());
-        let is_named = text.is_err() || named(lines.module, lines.version).is_ok();
+        let is_named = text.is_err() || names_module_version(lines.module, lines.version);
         let fault = (!is_named).then(|| format!("{} {} is no module version", lines.module, lines.version));
         let name = store.key_name(lines.module, lines.version);
         self.rows.push(Row { id, text, name, fault, is_imported });

@@ -25,7 +25,9 @@ pub(super) fn read(blobs: &dyn Blobs, tile: &Tile) -> Result<Option<Vec<u8>>, Er
         return Ok(None);
     }
     let Some(file) = blobs.open(&name)? else { return Ok(None) };
-    let mut bytes = Vec::new();
+    // Room for all of it and a byte more, with which reading ends at once.
+    let length = file.metadata().map_or(0, |found| found.len()).min(TILE_BYTES_MAX);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     file.take(TILE_BYTES_MAX)
         .read_to_end(&mut bytes)
         .map_err(|error| Error::Ledger { doing: "read a tile", detail: format!("{name}: {error}") })?;
