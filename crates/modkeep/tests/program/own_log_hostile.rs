@@ -1,7 +1,7 @@
 //! Part I of hostile-inputs.md as our own log keeps it, and the classes of failures of checksum-database A6.
 
 use modkeep_testkit::client::allow_descriptors;
-use modkeep_testkit::{Fault, Lie, ModuleWorld, Pending, Site, SumDb, Upstream};
+use modkeep_testkit::{Fault, Lie, ModuleWorld, Pending, Site, SumDb, Upstream, copy_folder};
 use modkeep_tlog::LookupAnswer;
 
 use crate::{DATABASE, LOG, ended, log_size, mirror_of, upstream, with_log};
@@ -263,17 +263,4 @@ fn hostile_i17_an_old_copy_of_the_log_is_read_and_not_signed() {
     assert_eq!((refused.status, refused.code()), (503, Some("log-busy")), "{}", refused.text());
     assert_eq!(modkeep.get("/example.com/tern/@v/v1.5.2.mod").status, 200, "modules are served");
     assert!(modkeep.metric("modkeep_log_signing", &[LOG]) < 0.5);
-}
-
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), &to).unwrap();
-        }
-    }
 }

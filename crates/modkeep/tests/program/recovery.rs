@@ -1,10 +1,9 @@
 //! `modkeep log recover` as an operator runs it: an old copy was put back, somebody has a newer head, or another one (C4, R5).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use modkeep_testkit::Upstream;
 use modkeep_testkit::program::{Program, Setup};
+use modkeep_testkit::{Upstream, copy_folder};
 
 use crate::gossip::bring;
 use crate::{ended, log_size, mirror_of, upstream, with_log};
@@ -25,7 +24,7 @@ impl World {
         let (setup, _) = with_log(mirror_of(&upstream));
         let world = Self { setup, _upstream: upstream };
         world.record(&[FINCH]);
-        copy(world.setup.store(), &world.old());
+        copy_folder(world.setup.store(), &world.old());
         world
     }
 
@@ -52,7 +51,7 @@ impl World {
     /// The copy is put back. What remembers the newest head beside the key is lost as well.
     fn put_old_back(&self) {
         std::fs::remove_dir_all(self.setup.store()).unwrap();
-        copy(&self.old(), self.setup.store());
+        copy_folder(&self.old(), self.setup.store());
         std::fs::remove_file(self.setup.home().join("key.head")).unwrap();
     }
 
@@ -70,10 +69,6 @@ impl World {
         assert!(!said.contains("may be started"), "{said}");
         assert_eq!(std::fs::read(self.setup.store().join("log/latest")).unwrap(), before);
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
 #[track_caller]

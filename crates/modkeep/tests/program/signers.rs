@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use modkeep_testkit::program::{Program, Setup};
-use modkeep_testkit::{Answer, Go, copy_folder};
+use modkeep_testkit::{Answer, Go, Upstream, copy_folder};
 use modkeep_tlog::{SignerKey, VerifierKey};
 
 use crate::{LOG, ended, log_size, mirror_of, upstream};
@@ -96,38 +96,58 @@ fn program(folder: &Path) -> String {
     file.to_str().unwrap().to_owned()
 }
 
+/// A mirror whose log is signed by that program.
+struct World {
+    setup: Setup,
+    _upstream: Upstream,
+}
+
+impl World {
+    /// Not started.
+    fn new(mode: &str) -> Self {
+        let upstream = upstream();
+        let setup = mirror_of(&upstream);
+        let signer = program(setup.home());
+        let world = Self { setup: with_signer(setup, &signer), _upstream: upstream };
+        world.signer(mode);
+        world
+    }
+
+    /// What its signer does from now on.
+    fn signer(&self, mode: &str) {
+        std::fs::write(self.setup.home().join("mode"), mode).unwrap();
+    }
+
+    /// Started, with one record.
+    fn serve(&self) -> Program {
+        let modkeep = self.setup.serve();
+        assert_eq!(lookup(&modkeep, FINCH).status, 200, "{}", modkeep.said());
+        modkeep
+    }
+}
+
 #[test]
 fn a_program_signs_and_when_it_does_not_nothing_false_is_shown() {
-    let upstream = upstream();
-    let setup = mirror_of(&upstream);
-    let folder = setup.home().to_owned();
-    let mode = |mode: &str| std::fs::write(folder.join("mode"), mode).unwrap();
-    mode("sign");
-    let setup = with_signer(setup, &program(&folder));
-    let modkeep = setup.serve();
-    assert_eq!(lookup(&modkeep, FINCH).status, 200, "{}", modkeep.said());
+    let world = World::new("sign");
+    let modkeep = world.serve();
     let head = modkeep.get("/log/latest").body;
     for trouble in ["die", "lie", "talk", "silent"] {
-        mode(trouble);
+        world.signer(trouble);
         assert_paused(&modkeep, MARSH);
         assert_eq!(modkeep.get("/log/latest").body, head, "{trouble}: the head that was signed");
     }
-    mode("sign");
+    world.signer("sign");
     until_found(&modkeep, MARSH);
     assert_believed(&modkeep, &key().verifier());
     assert_eq!(log_size(&modkeep), 2);
     modkeep.stop();
-    ended(&setup.run(&["log", "fsck"]), 0);
+    ended(&world.setup.run(&["log", "fsck"]), 0);
 }
 
 /// The key is elsewhere, so nothing lies beside it: the copy of the newest head has a place of its own (R5, C4 check 2).
 #[test]
 fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
-    let upstream = upstream();
-    let setup = mirror_of(&upstream);
-    std::fs::write(setup.home().join("mode"), "sign").unwrap();
-    let signer = program(setup.home());
-    let setup = with_signer(setup, &signer);
+    let World { setup, _upstream } = World::new("sign");
     let unheard = "nothing outside the data directory remembers the newest head";
     let sums = |name: &str, version: &str| {
         let file = setup.home().join(format!("{name}.list"));
@@ -171,17 +191,11 @@ fn hostile_i17_an_old_copy_is_not_signed_from_by_a_program_either() {
 
 #[test]
 fn a_program_that_hangs_is_ended_with_its_children() {
-    let upstream = upstream();
-    let setup = mirror_of(&upstream);
-    let folder = setup.home().to_owned();
-    let mode = |mode: &str| std::fs::write(folder.join("mode"), mode).unwrap();
-    mode("sign");
-    let setup = with_signer(setup, &program(&folder));
-    let modkeep = setup.serve();
-    assert_eq!(lookup(&modkeep, FINCH).status, 200, "{}", modkeep.said());
-    mode("hang");
+    let world = World::new("sign");
+    let modkeep = world.serve();
+    world.signer("hang");
     assert_paused(&modkeep, MARSH);
-    mode("sign");
+    world.signer("sign");
     until_found(&modkeep, MARSH);
     assert_believed(&modkeep, &key().verifier());
 }
@@ -260,11 +274,7 @@ fn a_socket_signs_and_when_it_does_not_nothing_false_is_shown() {
 
 #[test]
 fn a_log_that_was_never_signed_is_closed_and_says_so() {
-    let upstream = upstream();
-    let setup = mirror_of(&upstream);
-    std::fs::write(setup.home().join("mode"), "die").unwrap();
-    let signer = program(setup.home());
-    let setup = with_signer(setup, &signer);
+    let World { setup, _upstream } = World::new("die");
     let modkeep = setup.serve();
     for path in [format!("/log/lookup/{TERN}"), "/log/latest".to_owned(), format!("/sumdb/{LOG}/latest")] {
         let told = modkeep.get(&path);
