@@ -4,7 +4,8 @@
 //!
 //! Prints one JSON line a run: appends a second, p50 and p99 of a caller's wait, CPU of the whole process per record (the
 //! callers' included), batches, and the mean time of each step of a batch. `--fill N` makes a log of N records first, with
-//! 4,096 callers, to see that the same holds there.
+//! 4,096 callers, to see that the same holds there. With `--dir` the log stays in that folder, and the next run goes on
+//! with it; without, it is gone in the end.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -20,17 +21,14 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> Result<(), Failed> {
     let arguments = Arguments::read()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let folder = match &arguments.folder {
-        Some(folder) => tempfile::tempdir_in(folder)?,
-        None => tempfile::tempdir()?,
-    };
-    let path = folder.path().to_owned();
+    let scratch = tempfile::tempdir()?;
+    let path = arguments.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
     let store =
         Store::open(modkeep_store::Config { path, min_free: MinFree::Bytes(0) }, Arc::new(SystemClock))?;
     let batches = Batches::default();
     let log = open(&store, &batches)?;
-    let mut next = 0;
-    if arguments.fill > 0 {
+    let mut next = log.latest().size.get();
+    if arguments.fill > next {
         let report = runtime.block_on(run(&log, 4096, next..arguments.fill, &batches))?;
         say(&format!("{{\"fill\": {}, {report}}}", arguments.fill));
         next = arguments.fill;

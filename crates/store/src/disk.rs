@@ -125,6 +125,16 @@ impl WriteFile for RealFile {
 #[derive(Debug)]
 struct RealUpdateFile(File);
 
+impl RealUpdateFile {
+    fn over(file: File) -> Self {
+        // Else each read after a write writes the time of it into the file's inode. Where that is not allowed it goes on.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fcntl_getfl(&file)
+            .and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::NOATIME));
+        Self(file)
+    }
+}
+
 impl UpdateFile for RealUpdateFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
@@ -180,14 +190,14 @@ impl Disk for RealDisk {
     fn create_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
         let mut how = OpenOptions::new();
         let file = how.read(true).write(true).create_new(true).mode(UPDATE_MODE).open(path)?;
-        Ok(Box::new(RealUpdateFile(file)))
+        Ok(Box::new(RealUpdateFile::over(file)))
     }
 
     fn open_update(&self, path: &Path, writable: bool) -> io::Result<Box<dyn UpdateFile>> {
         let how = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
         let file = OpenOptions::new().read(true).write(writable).custom_flags(how).open(path)?;
         if file.metadata()?.is_file() {
-            Ok(Box::new(RealUpdateFile(file)))
+            Ok(Box::new(RealUpdateFile::over(file)))
         } else {
             Err(io::Error::other("not a plain file"))
         }

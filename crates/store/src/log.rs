@@ -76,13 +76,17 @@ pub enum LogMutant {
 }
 
 impl LogTuning {
-    /// After how many records the mark moves on in a log of this size. The keys of a batch lie all over the index, so each
-    /// mark writes most of its pages: at 10^7 records every 32,768 records would be three kilobytes a record, a 32nd of the size
-    /// is a third of one. A start after a crash files that part again, in about a second there.
+    /// After how many records the mark moves on in a log of this size. Their keys lie all over the index, so each mark writes
+    /// most of its pages: at 10^7 records every 32,768 records would be three kilobytes a record, a 32nd of the size is half
+    /// of one. A start after a crash files that part again, in about a second there. What has no mark yet is in memory, some
+    /// 30 bytes a record; so the part does not grow for ever.
     pub(crate) fn mark_at(&self, records: u64) -> u64 {
-        self.mark_every.max(records / 32)
+        self.mark_every.max((records / 32).min(MARK_AT_MOST))
     }
 }
+
+/// See [`LogTuning::mark_at`]: twice so many keys, the second half while the first is being written, are some 16 MB.
+const MARK_AT_MOST: u64 = 1 << 18;
 
 impl Default for LogTuning {
     /// 64 files, so that one grows in milliseconds at 10^7 records; 32,768 records, filed again in about 0.1 s.

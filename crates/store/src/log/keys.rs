@@ -1,30 +1,37 @@
 //! The key index: which record a module version has. Derived from the rows, and made again when it is not to be trusted.
 //!
 //! A key is found by the first bytes of a salted hash, so that nobody can choose names that fall together; the text of the
-//! row decides (A1 rule 1: the key is the pair of strings, not a hash of it). Inserts are not synced. A durable mark says
-//! below which id everything was; from there on the rows are inserted again at the start.
+//! row decides (A1 rule 1: the key is the pair of strings, not a hash of it). The keys of a batch lie all over the files, so
+//! they are kept in memory and written many at once. A durable mark says below which id everything is in the files; from
+//! there on the rows are filed again at the start.
 
 mod block;
 mod marker;
+mod recent;
 mod shard;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use sha2::{Digest as _, Sha256};
 
 pub(super) use block::Digest;
 pub(super) use marker::Marker;
-pub(super) use shard::{Blocks, PlaceHasher};
+pub(super) use recent::DigestHasher;
 
 use crate::blobs::Room;
 use crate::error::Error;
+use recent::Recent;
 use shard::{Shard, blocks_for, corrupt, is_missing};
 
 /// The folder of the index in the log's.
 pub(super) const KEYS: &str = "keys";
+
+/// A new shard is written in pieces of this size. The kernel keeps what one call writes as one piece of its cache (up to
+/// megabytes), and ext4 looks at every block of the piece at each later write of 512 bytes into it.
+const PAGE: usize = 4096;
 
 /// What all entries of the index come to.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +54,42 @@ pub(super) struct Keys {
     room: Arc<Room>,
     folder: PathBuf,
     salt: [u8; 32],
-    /// `None` where the file is missing or no shard: nothing can be found there, nor ruled out.
-    shards: Box<[RwLock<Option<Shard>>]>,
+    shards: Box<[Slot]>,
     /// Ids below it are filed, as far as this process can see.
     filed: AtomicU64,
+}
+
+/// A shard's place: its file, and what is not in it yet.
+#[derive(Debug)]
+struct Slot {
+    /// `None` where the file is missing or no shard: nothing can be found there, nor ruled out.
+    shard: RwLock<Option<Arc<Shard>>>,
+    recent: RwLock<Recent>,
+    /// Entries get into the file by one thread at a time, and not while it is replaced.
+    changing: Mutex<()>,
+}
+
+impl Slot {
+    fn new(shard: Option<Shard>) -> Self {
+        let shard = RwLock::new(shard.map(Arc::new));
+        Self { shard, recent: RwLock::default(), changing: Mutex::default() }
+    }
+
+    fn set(&self, shard: Option<Shard>) {
+        *self.shard.write().unwrap_or_else(PoisonError::into_inner) = shard.map(Arc::new);
+    }
+
+    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_recent<T>(&self, change: impl FnOnce(&mut Recent) -> T) -> T {
+        change(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Keys {
@@ -64,7 +103,7 @@ impl Keys {
     ) -> Result<Self, Error> {
         let writable = room.is_writer();
         let keys = Self { room, folder, salt, shards: Box::default(), filed: AtomicU64::new(filed) };
-        let shards = (0..shards).map(|number| keys.open_shard(number, writable).map(RwLock::new));
+        let shards = (0..shards).map(|number| keys.open_shard(number, writable).map(Slot::new));
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, ..keys })
     }
 
@@ -100,13 +139,14 @@ impl Keys {
         u32::try_from(self.shards.len()).unwrap_or(u32::MAX)
     }
 
-    fn shard(&self, number: usize) -> RwLockReadGuard<'_, Option<Shard>> {
-        self.shards[number].read().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, number: usize) -> Result<Arc<Shard>, Error> {
+        let shard = self.shards[number].shard.read().unwrap_or_else(PoisonError::into_inner).clone();
+        shard.ok_or_else(|| self.missing(number))
     }
 
     /// Whether every shard is there.
     pub(super) fn is_whole(&self) -> bool {
-        (0..self.shards.len()).all(|number| self.shard(number).is_some())
+        (0..self.shards.len()).all(|number| self.shard(number).is_ok())
     }
 
     /// Whether one of its files has this name.
@@ -141,8 +181,7 @@ impl Keys {
             return Ok(false);
         };
         for number in 0..self.count() {
-            let newer = self.open_shard(number, false)?;
-            *self.shards[number as usize].write().unwrap_or_else(PoisonError::into_inner) = newer;
+            self.shards[number as usize].set(self.open_shard(number, false)?);
         }
         self.filed.fetch_max(mark, Ordering::AcqRel);
         Ok(true)
@@ -151,61 +190,41 @@ impl Keys {
     /// The ids filed under a digest: almost always none or one, and for the rows to confirm.
     pub(super) fn candidates(&self, digest: Digest) -> Result<Vec<u64>, Error> {
         let number = digest.shard(self.shards.len());
-        match &*self.shard(number) {
-            Some(shard) => shard.candidates(digest),
-            None => Err(self.missing(number)),
+        // In this order: what leaves the memory meanwhile is in the file.
+        let mut found: Vec<u64> = self.shards[number].recent().filed(digest).collect();
+        found.extend(self.shard(number)?.candidates(digest)?);
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
         }
+        Ok(found)
     }
 
-    /// The same for the one writer, within a batch.
-    pub(super) fn candidates_keeping(&self, digest: Digest, blocks: &mut Blocks) -> Result<Vec<u64>, Error> {
-        let number = digest.shard(self.shards.len());
-        match &*self.shard(number) {
-            Some(shard) => shard.candidates_keeping(digest, blocks),
-            None => Err(self.missing(number)),
-        }
+    /// Files an id, in memory. The one writer only.
+    pub(super) fn insert(&self, digest: Digest, id: u64) {
+        self.shards[digest.shard(self.shards.len())].change_recent(|recent| recent.add(digest, id));
     }
 
-    /// Files an id. The one writer only. Not synced.
-    pub(super) fn insert(&self, digest: Digest, id: u64, blocks: &mut Blocks) -> Result<(), Error> {
-        let number = digest.shard(self.shards.len());
-        loop {
-            // Exclusive, so that no reader of this process meets a block that is half written.
-            let shard = self.shards[number].write().unwrap_or_else(PoisonError::into_inner);
-            let Some(open) = &*shard else { return Err(self.missing(number)) };
-            if open.insert(digest, id, blocks)? {
-                return Ok(());
-            }
-            let length = open.blocks();
-            drop(shard);
-            self.grow(number, length.saturating_mul(2))?;
-            blocks.forget(u32::try_from(number).unwrap_or(u32::MAX));
-        }
-    }
-
-    /// Makes room for a log of so many records; says whether anything changed, so that no block is where it was.
-    pub(super) fn fit(&self, records: u64) -> Result<bool, Error> {
-        let mut has_grown = false;
+    /// Makes room in the files for a log of so many records.
+    pub(super) fn fit(&self, records: u64) -> Result<(), Error> {
         let each = records.div_ceil(u64::from(self.count()));
         for number in 0..self.count() {
             let wanted = blocks_for(each, number, self.count());
             let number = number as usize;
-            let has = self.shard(number).as_ref().map(Shard::blocks);
-            if has.is_some_and(|has| has < wanted) {
+            if self.shard(number).is_ok_and(|shard| shard.blocks() < wanted) {
+                let _turn = self.shards[number].turn();
                 self.grow(number, wanted)?;
-                has_grown = true;
             }
         }
-        Ok(has_grown)
+        Ok(())
     }
 
     /// Replaces a shard by a longer one with the same entries. It is synced before it gets the name, so the name stands
-    /// for all entries below the mark whatever a crash leaves of the directory.
+    /// for all entries below the mark whatever a crash leaves of the directory. It is the caller's turn to change it.
     fn grow(&self, number: usize, mut blocks: u32) -> Result<(), Error> {
+        let shard = self.shard(number)?;
         let image = loop {
-            let shard = self.shard(number);
-            let Some(open) = &*shard else { return Err(self.missing(number)) };
-            if let Some(image) = open.image(blocks)? {
+            if let Some(image) = shard.image(blocks)? {
                 break image;
             }
             blocks = blocks.saturating_mul(2);
@@ -219,6 +238,9 @@ impl Keys {
         let each = records.div_ceil(u64::from(self.count()));
         for number in 0..self.count() {
             let blocks = blocks_for(each, number, self.count());
+            let slot = &self.shards[number as usize];
+            let _turn = slot.turn();
+            slot.change_recent(Recent::forget);
             self.replace(number as usize, &Shard::empty_image(self.seed(), number, blocks))?;
         }
         self.sync_folder()
@@ -235,32 +257,58 @@ impl Keys {
             _ => {}
         }
         let file = disk.create_update(&new).map_err(|error| room.full_or("create", &new, error))?;
-        file.write_at(image, 0).map_err(|error| room.full_or("write", &new, error))?;
+        for (offset, page) in (0..).step_by(PAGE).zip(image.chunks(PAGE)) {
+            file.write_at(page, offset).map_err(|error| room.full_or("write", &new, error))?;
+        }
         let synced = file.sync();
         room.count_sync(0);
         synced.map_err(|error| room.sync_failed("sync", &new, error))?;
         disk.rename(&new, &path).map_err(|error| room.full_or("rename", &new, error))?;
         let shard = Shard::over(Arc::from(file), path, self.seed(), number_32)?;
-        *self.shards[number].write().unwrap_or_else(PoisonError::into_inner) = Some(shard);
+        self.shards[number].set(Some(shard));
         Ok(())
     }
 
-    /// Waits until all that was filed before the call is on stable storage (R10: a failure closes the store).
+    /// Writes all that was filed before the call into the files, and waits until it is on stable storage (R10: a failure
+    /// closes the store).
     pub(super) fn sync(&self) -> Result<(), Error> {
         for number in 0..self.shards.len() {
-            let dirty = self
-                .shard(number)
-                .as_ref()
-                .filter(|shard| shard.take_dirty())
-                .map(|shard| (shard.file().clone(), shard.path().to_owned()));
-            let Some((file, path)) = dirty else { continue };
+            self.settle_one(number)?;
+            let shard = self.shard(number)?;
+            if !shard.take_dirty() {
+                continue;
+            }
             self.room.writable()?;
-            let synced = file.sync();
+            let synced = shard.file().sync();
             self.room.count_sync(0);
-            synced.map_err(|error| self.room.sync_failed("sync", &path, error))?;
+            synced.map_err(|error| self.room.sync_failed("sync", shard.path(), error))?;
         }
         // Last: shards that grew meanwhile hold all that their predecessors held.
         self.sync_folder()
+    }
+
+    /// Puts what is in memory alone into the files. Not synced.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        (0..self.shards.len()).try_for_each(|number| self.settle_one(number))
+    }
+
+    fn settle_one(&self, number: usize) -> Result<(), Error> {
+        let slot = &self.shards[number];
+        let _turn = slot.turn();
+        let mut entries = slot.change_recent(Recent::leave);
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.room.writable()?;
+        loop {
+            let shard = self.shard(number)?;
+            if shard.insert(&mut entries)? {
+                break;
+            }
+            self.grow(number, shard.blocks().saturating_mul(2))?;
+        }
+        slot.change_recent(Recent::has_left);
+        Ok(())
     }
 
     fn sync_folder(&self) -> Result<(), Error> {
@@ -273,17 +321,26 @@ impl Keys {
         })
     }
 
-    /// Looks at all entries, in the order of the files.
+    /// Looks at all entries: those of each file, in its order, and those that are not in it yet.
     pub(super) fn survey(&self, records: u64) -> Result<Survey, Error> {
         let mut survey = Survey::default();
-        for number in 0..self.shards.len() {
-            let shard = self.shard(number);
-            let Some(open) = &*shard else { return Err(self.missing(number)) };
-            open.walk(&mut |digest, id, is_alone| {
+        for (number, slot) in self.shards.iter().enumerate() {
+            let _turn = slot.turn();
+            let shard = self.shard(number)?;
+            let mut meet = |digest: Digest, id: u64, is_alone: bool| {
                 survey.entries += 1;
                 survey.are_plain &= is_alone && digest.shard(self.shards.len()) == number && id < records;
                 survey.fingerprint = survey.fingerprint.wrapping_add(digest.fingerprint(id));
-            })?;
+            };
+            shard.walk(&mut meet)?;
+            let mut recent: Vec<_> = slot.recent().all().collect();
+            recent.sort_unstable();
+            recent.dedup();
+            for (digest, id) in recent {
+                if !shard.candidates(digest)?.contains(&id) {
+                    meet(digest, id, self.candidates(digest)? == [id]);
+                }
+            }
         }
         Ok(survey)
     }

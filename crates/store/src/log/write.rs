@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::clock::to_micros;
 use crate::engine::{Lost, damaged, failed};
 use crate::error::Error;
-use crate::log::keys::{Blocks, Digest, Marker, PlaceHasher};
+use crate::log::keys::{Digest, DigestHasher, Marker};
 use crate::log::read::{Inner, PAGE};
 use crate::log::rows::{Growth, Sources};
 use crate::log::{
@@ -47,8 +47,6 @@ pub struct LogWriter {
     /// Sizes of heads that will be forgotten, smallest first.
     unaligned: VecDeque<u64>,
     sources: Sources,
-    /// Of no batch; it keeps their memory.
-    blocks: Blocks,
     /// Why it does nothing more.
     broken: Option<Error>,
 }
@@ -98,7 +96,6 @@ impl LogWriter {
             edge: state.edge,
             unaligned,
             sources: Sources::default(),
-            blocks: Blocks::default(),
             broken: None,
             store,
         })
@@ -151,31 +148,15 @@ impl LogWriter {
         if batch.len() != leaves.len() {
             return Err(Error::LogConflict { what: "not one leaf hash for each record".to_owned() });
         }
-        let mut blocks = std::mem::take(&mut self.blocks);
-        let outcome = self.sequence_with(&mut blocks, batch, leaves, now);
-        blocks.clear();
-        self.blocks = blocks;
-        outcome
-    }
-
-    fn sequence_with(
-        &mut self,
-        blocks: &mut Blocks,
-        batch: &[NewRecord],
-        leaves: &[modkeep_tlog::Hash],
-        now: SystemTime,
-    ) -> Result<Vec<Sequenced>, Error> {
-        let plans = self.plan(batch, blocks).map_err(|error| self.distrust(error))?;
+        let plans = self.plan(batch).map_err(|error| self.distrust(error))?;
         let fresh = plans.iter().filter(|plan| matches!(plan, Plan::New { .. })).count() as u64;
         let first = self.sequenced;
         if fresh > 0 {
             self.store.0.room().admit(fresh * RECORD_ROOM)?;
-            if self.make_room(first + fresh)? {
-                blocks.clear();
-            }
+            self.make_room(first + fresh)?;
             let (mark, chain) = (self.marker.mark(), self.chain_with(leaves, &plans)?);
             self.append(batch, &plans, Growth { old: first, new: first + fresh, mark, chain }, now)?;
-            self.file(&plans, first, blocks).map_err(|error| self.distrust(error))?;
+            self.file(&plans, first).map_err(|error| self.distrust(error))?;
         }
         let mut next = first;
         let outcomes = plans.iter().map(|plan| match plan {
@@ -188,8 +169,8 @@ impl LogWriter {
         outcomes.collect()
     }
 
-    /// Makes room in the key index before anything has an id; says whether it changed. A full disk leaves it as it was.
-    fn make_room(&mut self, records: u64) -> Result<bool, Error> {
+    /// Makes room in the key index before anything has an id. A full disk leaves it as it was.
+    fn make_room(&mut self, records: u64) -> Result<(), Error> {
         self.store.0.keys.fit(records).map_err(|error| match error {
             full @ Error::DiskFull { .. } => full,
             other => self.distrust(other),
@@ -197,10 +178,10 @@ impl LogWriter {
     }
 
     /// Looks every record of a batch up, in the log and among those before it.
-    fn plan(&self, batch: &[NewRecord], blocks: &mut Blocks) -> Result<Vec<Plan>, Error> {
+    fn plan(&self, batch: &[NewRecord]) -> Result<Vec<Plan>, Error> {
         let inner = &self.store.0;
-        let mut earlier =
-            HashMap::with_capacity_and_hasher(batch.len(), BuildHasherDefault::<PlaceHasher>::default());
+        let hasher = BuildHasherDefault::<DigestHasher>::default();
+        let mut earlier = HashMap::with_capacity_and_hasher(batch.len(), hasher);
         let mut next = self.sequenced;
         let mut plans = Vec::with_capacity(batch.len());
         for NewRecord { record, .. } in batch {
@@ -213,7 +194,7 @@ impl LogWriter {
             }
             let mut known = None;
             let skips = mutant!(inner.tuning, SkipIndex);
-            for id in inner.keys.candidates_keeping(digest, blocks)?.into_iter().filter(|_| !skips) {
+            for id in inner.keys.candidates(digest)?.into_iter().filter(|_| !skips) {
                 if let Some(sums) = rows::sums_if(&self.connection, id, module, version)? {
                     known = Some(Plan::Known { id, is_same: sums == (record.zip_h1, record.go_mod_h1) });
                     break;
@@ -266,20 +247,23 @@ impl LogWriter {
     }
 
     /// Files what was sequenced in the key index.
-    fn file(&self, plans: &[Plan], first: u64, blocks: &mut Blocks) -> Result<(), Error> {
+    fn file(&self, plans: &[Plan], first: u64) -> Result<(), Error> {
         let keys = &self.store.0.keys;
         let digests = plans.iter().filter_map(|plan| match plan {
             Plan::New { digest } => Some(*digest),
             Plan::Known { .. } => None,
         });
         for (id, digest) in (first..).zip(digests) {
-            keys.insert(digest, id, blocks)?;
+            keys.insert(digest, id);
         }
         keys.set_filed(self.sequenced);
-        if self.sequenced - self.marker.mark() >= self.store.0.tuning.mark_at(self.sequenced) {
-            self.marker.advance(self.sequenced)?;
+        let (unmarked, mark_at) =
+            (self.sequenced - self.marker.mark(), self.store.0.tuning.mark_at(self.sequenced));
+        if unmarked >= mark_at {
+            self.marker.advance(self.sequenced, unmarked >= mark_at * 4)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Stores full tiles; on stable storage when it returns. One that is there already is written again if it is equal, and
@@ -523,22 +507,26 @@ fn knows(inner: &Inner, connection: &Connection, mark: u64) -> Result<bool, Erro
     Ok(true)
 }
 
-/// Files all records from an id on.
+/// Files all records from an id on. They are written out from time to time, so that memory does not grow with the log.
 fn file(inner: &Inner, connection: &Connection, from: u64, sequenced: u64) -> Result<(), Error> {
-    let mut next = from;
+    let (mut next, mut settled) = (from, from);
     while next < sequenced {
-        let mut blocks = Blocks::default();
         rows::each_name(connection, next, PAGE, |id, module, version| {
             if id != next {
                 return Err(damaged(format!("record {next} is missing")));
             }
             next += 1;
-            inner.keys.insert(inner.keys.digest(module, version), id, &mut blocks)
+            inner.keys.insert(inner.keys.digest(module, version), id);
+            Ok(())
         })?;
         if rows::sequenced(connection)? < sequenced {
             return Err(damaged("records are missing"));
         }
         inner.keys.set_filed(next); // for those who read beside us
+        if next - settled >= inner.tuning.mark_at(sequenced) {
+            inner.keys.settle()?;
+            settled = next;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ const HEADER_BYTES: usize = 16;
 const SLOT_BYTES: usize = 16;
 
 /// What the index knows of a key: the first 10 bytes of its salted SHA-256. Equal digests are a hint, never an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in crate::log) struct Digest(pub(in crate::log) [u8; 10]);
 
 impl Hash for Digest {
@@ -112,21 +112,12 @@ impl Block {
         self.entries().filter(move |(other, _)| *other == digest).map(|(_, id)| id)
     }
 
-    /// Adds an entry; says whether there was room. An entry that is there already needs none.
-    pub(super) fn add(&mut self, digest: Digest, id: u64, place: Place) -> bool {
+    /// Adds an entry; says whether there was room. An entry that is there already needs none. Then it is to be sealed.
+    pub(super) fn add(&mut self, digest: Digest, id: u64) -> bool {
+        let count = self.count();
         if self.entries().any(|entry| entry == (digest, id)) {
             return true;
         }
-        let is_added = self.add_unsealed(digest, id);
-        if is_added {
-            self.seal(place);
-        }
-        is_added
-    }
-
-    /// The same without a look at what is there, and without the sum.
-    pub(super) fn add_unsealed(&mut self, digest: Digest, id: u64) -> bool {
-        let count = self.count();
         if count == SLOTS {
             return false;
         }
@@ -169,10 +160,11 @@ mod tests {
     fn a_block_takes_31_entries_and_each_once() {
         let mut block = Block::empty(PLACE);
         for id in 0..31 {
-            assert!(block.add(Digest([5; 10]), id, PLACE));
-            assert!(block.add(Digest([5; 10]), id, PLACE), "again");
+            assert!(block.add(Digest([5; 10]), id));
+            assert!(block.add(Digest([5; 10]), id), "again");
         }
-        assert!(block.is_full() && !block.add(Digest([5; 10]), 31, PLACE));
+        assert!(block.is_full() && !block.add(Digest([5; 10]), 31));
+        block.seal(PLACE);
         let read = Block::read(block.bytes(), PLACE).unwrap();
         assert!(read.entries().map(|(_, id)| id).eq(0..31));
     }
@@ -180,7 +172,8 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_wrong_place_is_noticed() {
         let mut block = Block::empty(PLACE);
-        block.add(Digest([9; 10]), (1 << 48) - 1, PLACE);
+        block.add(Digest([9; 10]), (1 << 48) - 1);
+        block.seal(PLACE);
         for bit in 0..BLOCK_BYTES * 8 {
             let mut bytes = *block.bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -1,8 +1,8 @@
-//! The thread that makes the key index durable from time to time, out of the way of appends.
+//! The thread that writes the key index and makes it durable from time to time, out of the way of appends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use crate::error::Error;
@@ -26,12 +26,13 @@ struct Thread {
 struct Shared {
     /// Ids below it are durable in the index.
     mark: AtomicU64,
-    busy: AtomicBool,
+    /// Why the index could not be written.
+    failure: OnceLock<Error>,
 }
 
 impl Marker {
     pub(in crate::log) fn start(keys: Arc<Keys>, mark: u64, in_line: bool) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { mark: AtomicU64::new(mark), busy: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { mark: AtomicU64::new(mark), failure: OnceLock::new() });
         let thread = if in_line { None } else { Some(spawn(keys.clone(), shared.clone())?) };
         Ok(Self { keys, shared, thread })
     }
@@ -41,18 +42,21 @@ impl Marker {
         self.shared.mark.load(Ordering::Acquire)
     }
 
-    /// Begins to move the mark to `filed`, below which all ids are filed; not while it is under way already.
-    pub(in crate::log) fn advance(&self, filed: u64) -> Result<(), Error> {
+    /// Begins to move the mark to `filed`, below which all ids are filed. While the last move is under way it does nothing,
+    /// unless it `must`: then it waits, so that what is in memory alone does not grow for ever. The failure of an earlier
+    /// move is told here.
+    pub(in crate::log) fn advance(&self, filed: u64, must: bool) -> Result<(), Error> {
         let Some(thread) = &self.thread else {
             self.keys.sync()?;
             self.shared.mark.store(filed, Ordering::Release);
             return Ok(());
         };
-        if !self.shared.busy.swap(true, Ordering::AcqRel) {
-            // The queue has a place, since nothing is under way.
+        if must {
+            let _ = thread.jobs.send(filed); // it ends after a failure, which is told below
+        } else {
             let _ = thread.jobs.try_send(filed);
         }
-        Ok(())
+        self.shared.failure.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Ends the thread, after what is under way.
@@ -71,14 +75,16 @@ impl Drop for Marker {
 }
 
 fn spawn(keys: Arc<Keys>, shared: Arc<Shared>) -> Result<Thread, Error> {
-    let (jobs, queue) = mpsc::sync_channel::<u64>(1);
+    // Without a place to wait in: a job is taken when the one before it is done.
+    let (jobs, queue) = mpsc::sync_channel::<u64>(0);
     let work = move || {
         while let Ok(filed) = queue.recv() {
-            // A failure has closed the store; the mark stays, and the next start begins from it.
-            if keys.sync().is_ok() {
-                shared.mark.store(filed, Ordering::Release);
+            if let Err(error) = keys.sync() {
+                // The mark stays, and the next start begins from it.
+                let _ = shared.failure.set(error);
+                return;
             }
-            shared.busy.store(false, Ordering::Release);
+            shared.mark.store(filed, Ordering::Release);
         }
     };
     let handle = std::thread::Builder::new()

@@ -1,12 +1,9 @@
 //! One shard of the key index: a file of blocks, searched from a key's home block to the first block with room.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::disk::UpdateFile;
 use crate::error::Error;
@@ -16,51 +13,8 @@ use crate::log::keys::block::{BLOCK_BYTES, Block, Digest, Place, SLOTS};
 /// the chance of such a row is beyond all odds.
 const PROBES_MAX: u32 = 32;
 
-/// For how many blocks the writer keeps the memory: some 4 MiB, enough for the largest batch of the sequencer (C3).
-const BLOCKS_KEPT: usize = 8192;
-
 /// How often a block is read again whose sum is wrong, where another process may be writing it this instant.
 const READS_MAX: u32 = 4;
-
-/// Blocks that the writer has read for one batch, by shard and index. It is the only one to write, so they stay true
-/// until a shard grows.
-#[derive(Debug, Default)]
-pub(in crate::log) struct Blocks(HashMap<(u32, u32), Block, BuildHasherDefault<PlaceHasher>>);
-
-impl Blocks {
-    /// Forgets all of them, and keeps the memory for the next batch unless it was an uncommon one.
-    pub(in crate::log) fn clear(&mut self) {
-        if self.0.capacity() > BLOCKS_KEPT { *self = Self::default() } else { self.0.clear() }
-    }
-
-    pub(super) fn forget(&mut self, shard: u32) {
-        self.0.retain(|(of, _), _| *of != shard);
-    }
-}
-
-/// Places and digests come from a salted hash, so one multiplication spreads them well enough.
-#[derive(Debug, Default)]
-pub(in crate::log) struct PlaceHasher(u64);
-
-impl Hasher for PlaceHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -70,6 +24,8 @@ pub(super) struct Shard {
     start: Place,
     /// Written since the last sync.
     dirty: AtomicBool,
+    /// Keeps readers of this process from a block that is half written.
+    writing: RwLock<()>,
 }
 
 impl Shard {
@@ -86,7 +42,7 @@ impl Shard {
             return Err(corrupt(&path, &format!("a length of {size} bytes")));
         }
         let start = Place { seed, shard, blocks, index: 0 };
-        Ok(Self { file, path, start, dirty: AtomicBool::new(false) })
+        Ok(Self { file, path, start, dirty: AtomicBool::new(false), writing: RwLock::new(()) })
     }
 
     pub(super) fn file(&self) -> &Arc<dyn UpdateFile> {
@@ -113,6 +69,7 @@ impl Shard {
     fn block(&self, place: Place) -> Result<Block, Error> {
         let mut bytes = [0; BLOCK_BYTES];
         for _ in 0..READS_MAX {
+            let _still = self.writing.read().unwrap_or_else(PoisonError::into_inner);
             self.file
                 .read_at(&mut bytes, place.offset())
                 .map_err(|error| Error::io("read", &self.path, error))?;
@@ -120,7 +77,17 @@ impl Shard {
                 return Ok(block);
             }
         }
-        Err(corrupt(&self.path, &format!("block {} is not what was written", place.index)))
+        Err(self.damaged(place))
+    }
+
+    fn write(&self, bytes: &[u8], first: Place) -> Result<(), Error> {
+        self.dirty.store(true, Ordering::Release);
+        let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
+        self.file.write_at(bytes, first.offset()).map_err(|error| Error::io("write", &self.path, error))
+    }
+
+    fn damaged(&self, place: Place) -> Error {
+        corrupt(&self.path, &format!("block {} is not what was written", place.index))
     }
 
     /// The ids that are filed under a digest.
@@ -137,45 +104,35 @@ impl Shard {
         Ok(found)
     }
 
-    /// The same for the writer, which will need the blocks again.
-    pub(super) fn candidates_keeping(&self, digest: Digest, blocks: &mut Blocks) -> Result<Vec<u64>, Error> {
-        let (mut place, mut found) = (self.home(digest), Vec::new());
-        for _ in 0..self.probes() {
-            let block = self.kept(place, blocks)?;
-            found.extend(block.filed(digest));
-            if !block.is_full() {
-                break;
-            }
-            place = place.next();
-        }
-        Ok(found)
-    }
-
-    fn kept<'a>(&self, place: Place, blocks: &'a mut Blocks) -> Result<&'a mut Block, Error> {
-        match blocks.0.entry((place.shard, place.index)) {
-            Entry::Occupied(kept) => Ok(kept.into_mut()),
-            Entry::Vacant(free) => Ok(free.insert(self.block(place)?)),
-        }
-    }
-
     fn probes(&self) -> u32 {
         PROBES_MAX.min(self.start.blocks)
     }
 
-    /// Files an id under a digest; says whether there was room. What is filed already is written again, since whether
-    /// it ever reached the disk may be unknown (R10).
-    pub(super) fn insert(&self, digest: Digest, id: u64, blocks: &mut Blocks) -> Result<bool, Error> {
-        let mut place = self.home(digest);
-        for _ in 0..self.probes() {
-            let block = self.kept(place, blocks)?;
-            if block.add(digest, id, place) {
-                self.dirty.store(true, Ordering::Release);
-                let written = self.file.write_at(block.bytes(), place.offset());
-                return written.map(|()| true).map_err(|error| Error::io("write", &self.path, error));
+    /// Puts entries into the file, page by page; says whether there was room for all of them. One that is there already is
+    /// written again, since whether it ever reached the disk may be unknown (R10). Not synced; by one caller at a time.
+    pub(super) fn insert(&self, entries: &mut [(Digest, u64)]) -> Result<bool, Error> {
+        entries.sort_unstable_by_key(|(digest, id)| (digest.home(self.start.blocks), *id));
+        let mut page = Page::read(self, self.start)?;
+        for (digest, id) in entries {
+            let (mut place, mut is_filed) = (self.home(*digest), false);
+            for _ in 0..self.probes() {
+                if !page.covers(place) {
+                    page.write(self)?;
+                    page = Page::read(self, place)?;
+                }
+                is_filed = page.block(self, place)?.add(*digest, *id);
+                if is_filed {
+                    break;
+                }
+                place = place.next();
             }
-            place = place.next();
+            if !is_filed {
+                page.write(self)?;
+                return Ok(false);
+            }
         }
-        Ok(false)
+        page.write(self)?;
+        Ok(true)
     }
 
     /// The bytes of an empty shard.
@@ -193,7 +150,7 @@ impl Shard {
                 let mut place = Place { index: digest.home(blocks), ..start };
                 let mut is_filed = false;
                 for _ in 0..PROBES_MAX.min(blocks) {
-                    is_filed = grown[place.index as usize].add_unsealed(digest, id);
+                    is_filed = grown[place.index as usize].add(digest, id);
                     if is_filed {
                         break;
                     }
@@ -235,6 +192,56 @@ fn joined(blocks: impl ExactSizeIterator<Item = Block>) -> Vec<u8> {
         bytes.extend_from_slice(block.bytes());
     }
     bytes
+}
+
+/// Neighbouring blocks that are read and written at once.
+struct Page {
+    first: Place,
+    bytes: Vec<u8>,
+    /// Those of them that were looked at.
+    opened: [Option<Block>; PAGE_BLOCKS as usize],
+}
+
+/// Blocks of a page: what most systems keep in memory, and write, as one.
+const PAGE_BLOCKS: u32 = 8;
+
+impl Page {
+    /// The page of a block.
+    fn read(shard: &Shard, place: Place) -> Result<Self, Error> {
+        let first = Place { index: place.index - place.index % PAGE_BLOCKS, ..place };
+        let mut bytes = vec![0; BLOCK_BYTES * PAGE_BLOCKS.min(place.blocks) as usize];
+        let read = shard.file.read_at(&mut bytes, first.offset());
+        read.map_err(|error| Error::io("read", &shard.path, error))?;
+        Ok(Self { first, bytes, opened: [const { None }; PAGE_BLOCKS as usize] })
+    }
+
+    fn covers(&self, place: Place) -> bool {
+        place.index - place.index % PAGE_BLOCKS == self.first.index
+    }
+
+    fn block(&mut self, shard: &Shard, place: Place) -> Result<&mut Block, Error> {
+        let number = (place.index % PAGE_BLOCKS) as usize;
+        match &mut self.opened[number] {
+            Some(block) => Ok(block),
+            opened => {
+                let (blocks, _) = self.bytes.as_chunks::<BLOCK_BYTES>();
+                let block = Block::read(&blocks[number], place).map_err(|_| shard.damaged(place))?;
+                Ok(opened.insert(block))
+            }
+        }
+    }
+
+    fn write(&mut self, shard: &Shard) -> Result<(), Error> {
+        let (blocks, _) = self.bytes.as_chunks_mut::<BLOCK_BYTES>();
+        let mut is_changed = false;
+        for (number, (bytes, opened)) in (0..).zip(blocks.iter_mut().zip(&mut self.opened)) {
+            let Some(block) = opened else { continue };
+            block.seal(Place { index: self.first.index + number, ..self.first });
+            *bytes = *block.bytes();
+            is_changed = true;
+        }
+        if is_changed { shard.write(&self.bytes, self.first) } else { Ok(()) }
+    }
 }
 
 /// The length that fits so many entries: a power of two.
