@@ -60,7 +60,7 @@ async fn run(root: &Path) -> (RecordingDisk, Vec<World>, Said) {
                 }
             })
         };
-        let tuning = LogTuning { key_shards: 2, mark_every: 100, mark_in_line: true, mutant: None };
+        let tuning = LogTuning { key_shards: 2, mark_every: 20, mark_in_line: true, mutant: None };
         let log = Log::open(Parts {
             store: store.log_tuned(tuning).unwrap(),
             signers: vec![Arc::new(KeySigner::from(key()))],
@@ -106,7 +106,7 @@ async fn check(folder: &Path, at: usize, said: &Said, oracle: &Oracle, is_thorou
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_crash_of_the_whole_log_loses_what_was_said() {
-    let every: usize = std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(29);
+    let every: usize = std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(11);
     let (folder, oracle) = (new_folder(), Oracle::new(RECORDS));
     let (disk, worlds, said) = run(folder.path()).await;
     let (mut met, mut tried) = (HashSet::new(), 0);
