@@ -156,8 +156,8 @@ fn run(root: &Path, forgotten: Option<Call>, tuning: LogTuning) -> Recorded {
         script.sequence(&mut writer, number..number + 1);
         script.build(&mut writer);
     }
-    for from in (480..800).step_by(10) {
-        script.sequence(&mut writer, from..from + 10);
+    for from in (480..800).step_by(5) {
+        script.sequence(&mut writer, from..from + 5);
     }
     script.build(&mut writer);
     script.cosign(&mut writer, 800);
@@ -205,7 +205,7 @@ fn check(folder: &Path, world: &World, promise: &Promise, goes_on: bool, context
 
 /// How many changes lie between two crashes that are tried; `CRASH_EVERY=1` tries them all, and more strengths of each.
 fn stride() -> usize {
-    std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(13)
+    std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(19)
 }
 
 /// How many strengths of one crash are tried, apart from the first three.
@@ -333,7 +333,7 @@ fn torn(before: &World, after: &World) -> Vec<(World, String)> {
 #[test]
 fn no_crash_loses_a_record_or_gives_two_ids() {
     let folder = new_folder();
-    let recorded = run(folder.path(), None, LogTuning { mark_every: 10, ..SMALL });
+    let recorded = run(folder.path(), None, LogTuning { mark_every: 5, ..SMALL });
     let mut tally = Tally::default();
     tally.try_disk(&recorded, &try_state);
     let of_the_disk = tally.tried;
@@ -377,7 +377,7 @@ fn mutants_do_not_survive_the_crashes() {
 #[test]
 fn an_index_behind_its_mark_is_noticed_and_made_again() {
     let folder = new_folder();
-    let recorded = run(folder.path(), None, LogTuning { mark_every: 10, ..SMALL });
+    let recorded = run(folder.path(), None, LogTuning { mark_every: 5, ..SMALL });
     // The database of the end over the keys of its first half: as after a backup that was put back in part.
     let (crashed, old) = (new_folder(), new_folder());
     recorded.disk.stage(recorded.disk.changes(), Survival::All, crashed.path()).unwrap();
