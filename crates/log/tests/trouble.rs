@@ -101,17 +101,21 @@ async fn a_panic_at_any_step_lands_its_waiters_and_the_log_starts_again() {
     }
 }
 
-/// The k-th call to the disk fails, once (T4). Every eleventh k here; `FAULT_EVERY=1` takes them all.
+/// Keys that are written with every batch, in order: so each batch meets the disk.
+const WRITES_KEYS: LogTuning = LogTuning { key_shards: 2, mark_every: 1, mark_in_line: true, mutant: None };
+
+/// The k-th call to the disk fails, once (T4). Every seventh k here; `FAULT_EVERY=1` takes them all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_call_to_the_disk_may_fail_and_nothing_is_answered_wrongly() {
-    let every = std::env::var("FAULT_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(11);
+    let every = std::env::var("FAULT_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(7);
     for (fault, mut k) in [(Fault::Io, 0), (Fault::Full, every / 2)] {
         loop {
             let folder = new_folder();
             let disk = FaultyDisk::new();
             let store = open_store(folder.path(), Arc::new(disk.clone()));
             let seen = Seen::default();
-            let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
+            let matter = store.log_tuned(WRITES_KEYS).unwrap();
+            let log = Log::open(Parts { store: matter, ..parts(&store, Config::default(), &seen) }).unwrap();
             fill(&log, 0..100).await;
             disk.fail_after(k, fault, false);
             let mut answered: Vec<u64> = (0..100).collect();
@@ -577,10 +581,10 @@ async fn stops_after_an_error(mutant: Option<Mutant>) -> bool {
     let (folder, disk, seen) = (new_folder(), FaultyDisk::new(), Seen::default());
     let store = open_store(folder.path(), Arc::new(disk.clone()));
     let config = sabotaged(Sabotage { mutant, hook: None });
-    let log = Log::open(parts(&store, config, &seen)).unwrap();
+    let matter = store.log_tuned(WRITES_KEYS).unwrap();
+    let log = Log::open(Parts { store: matter.clone(), ..parts(&store, config, &seen) }).unwrap();
     fill(&log, 0..10).await;
     // The files follow a moment later; that is not the call that is to fail.
-    let matter = store.log().unwrap();
     support::until("the files", || matter.published().unwrap().as_deref() == Some(&log.latest().note[..]))
         .await;
     disk.fail_after(0, Fault::Io, false);

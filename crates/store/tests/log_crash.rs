@@ -205,7 +205,7 @@ fn check(folder: &Path, world: &World, promise: &Promise, goes_on: bool, context
 
 /// How many changes lie between two crashes that are tried; `CRASH_EVERY=1` tries them all, and more strengths of each.
 fn stride() -> usize {
-    std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(19)
+    std::env::var("CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(29)
 }
 
 /// How many strengths of one crash are tried, apart from the first three.
@@ -332,19 +332,24 @@ fn torn(before: &World, after: &World) -> Vec<(World, String)> {
 
 #[test]
 fn no_crash_loses_a_record_or_gives_two_ids() {
-    let folder = new_folder();
-    let recorded = run(folder.path(), None, LogTuning { mark_every: 5, ..SMALL });
-    let mut tally = Tally::default();
-    tally.try_disk(&recorded, &try_state);
-    let of_the_disk = tally.tried;
-    tally.try_database(&recorded);
-    println!(
-        "{} crash states, {of_the_disk} of them of the disk, of {} changes and {} states of the database",
-        tally.tried,
-        recorded.disk.changes(),
-        recorded.worlds.len()
-    );
-    assert!(tally.tried >= if stride() == 1 { 20_000 } else { 500 }, "only {} crash states", tally.tried);
+    let mut states = 0;
+    // Keys that are written often, into few files, and seldom, into many at a time.
+    for (key_shards, mark_every) in [(2, 5), (8, 30)] {
+        let folder = new_folder();
+        let recorded = run(folder.path(), None, LogTuning { key_shards, mark_every, ..SMALL });
+        let mut tally = Tally::default();
+        tally.try_disk(&recorded, &try_state);
+        let of_the_disk = tally.tried;
+        tally.try_database(&recorded);
+        println!(
+            "{} crash states, {of_the_disk} of them of the disk, of {} changes and {} states of the database",
+            tally.tried,
+            recorded.disk.changes(),
+            recorded.worlds.len()
+        );
+        states += tally.tried;
+    }
+    assert!(states >= if stride() == 1 { 20_000 } else { 500 }, "only {states} crash states");
 }
 
 /// Whether a crash of a run ends badly.
