@@ -151,17 +151,21 @@ pub fn run(
     rows.compare_edge(&state, &open, &mut report);
     heads.unproven(&mut report);
     let Names { mut entries, sum } = names;
-    let faults = std::thread::scope(|scope| {
+    let mut stray = Report::default();
+    let (faults, walked) = std::thread::scope(|scope| {
         // The first writer makes the index.
         let check =
             || if state.epoch > 0 { store.check_keys_knowing(sum, FINDINGS_MAX) } else { Ok(Vec::new()) };
         let faults = scope.spawn(check);
+        let walked = strays(store, state.sequenced, &mut stray);
         sort(&mut entries);
-        faults.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        (faults.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), walked)
     });
     duplicates(store, &entries, &mut report)?;
     keys(faults?, &mut report);
-    strays(store, state.sequenced, &mut report)?;
+    walked?;
+    stray.findings.into_iter().for_each(|finding| report.add(finding));
+    report.unlisted += stray.unlisted;
     report.checked.heads = heads.checked;
     report.complete = true;
     Ok(report)
