@@ -313,6 +313,30 @@ fn every_kind_of_planted_damage_is_found() {
     }
 }
 
+/// R26: fsck works beside a running server, whose tiles come while it looks.
+#[test]
+fn tiles_of_records_that_came_meanwhile_are_no_damage() {
+    let sound = Sound::new();
+    let log = sound.open();
+    let mut writer = log.writer().unwrap();
+    let mut server_works = || {
+        let new = |n| NewRecord { record: record(n), source: RecordSource::Own, provenance: None };
+        writer.sequence(&(RECORDS..768).map(new).collect::<Vec<_>>(), SystemTime::now()).unwrap();
+        let texts: Vec<RecordText> = (512..768).map(text).collect();
+        writer.put_tiles(&[(Tile::data(2, 256).unwrap(), write_data_tile(&texts))]).unwrap();
+    };
+    let mut has_worked = false;
+    let report = fsck::run(&log, &keys(), &mut |_| {
+        if !std::mem::replace(&mut has_worked, true) {
+            server_works();
+        }
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert!(has_worked && report.complete);
+    assert_eq!(report.findings, []);
+}
+
 #[test]
 fn garbage_of_a_crash_is_a_note() {
     let sound = Sound::new();
