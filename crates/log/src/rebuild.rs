@@ -48,14 +48,16 @@ pub struct Rebuilt {
     pub damaged: Vec<String>,
     /// Whether the hashes of the open tiles (the edge) were not those of the rows, and are now.
     pub edge: bool,
+    /// Whether the index of names did not say what the rows do, and does now.
+    pub keys: bool,
 }
 
 fn unfit(why: impl Into<String>) -> RebuildError {
     RebuildError::Unfit(why.into())
 }
 
-/// Writes every full tile that is missing, and the edge where it is another, from the rows: after it was shown that these
-/// are the rows of the newest head.
+/// Writes every full tile that is missing, and the edge and the index of names where they are others, from the rows: after it
+/// was shown that these are the rows of the newest head. In the end `writer` may be a new one.
 pub fn tiles(store: &LogStore, writer: &mut LogWriter) -> Result<Rebuilt, RebuildError> {
     let state = store.state()?;
     let built = state.built;
@@ -83,6 +85,11 @@ pub fn tiles(store: &LogStore, writer: &mut LogWriter) -> Result<Rebuilt, Rebuil
         // The head stays as it was signed; what lies beside it is what it was signed over.
         writer.commit_heads(HeadCommit { built, heads: &[head], edge: &edge })?;
         rebuilt.edge = true;
+    }
+    if !store.check_keys(1)?.is_empty() {
+        writer.doubt_keys("it does not say what the rows do");
+        *writer = store.writer()?;
+        rebuilt.keys = true;
     }
     Ok(rebuilt)
 }

@@ -279,6 +279,7 @@ impl Sequencer {
                 }
                 Work::Cosigned(cosigned) => self.put_cosigned(cosigned)?,
                 Work::Idle => {
+                    self.writer.heed_damage()?;
                     self.copy.settle();
                     self.write_files()?;
                 }

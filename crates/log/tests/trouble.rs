@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use modkeep_log::keys::KeySigner;
 use modkeep_log::{
     AppendError, Config, GivenHead, KnownHead, Log, Mutant, OpenError, Parts, Recovered, Recovery, Sabotage,
-    State, Step, fsck, recover,
+    State, Step, fsck, rebuild, recover,
 };
 use modkeep_store::faults::{Fault, FaultyDisk};
 use modkeep_store::{LogMutant, LogStore, LogTuning, NewRecord, RecordSource, Store, SystemClock};
@@ -648,4 +649,46 @@ async fn killed_with(mutant: Mutant) -> Result<(), String> {
         return Err("a public head was lost".into());
     }
     Ok(())
+}
+
+/// R13: the key index is derived. A search that meets damage in it is refused, and the sequencer makes it again from the rows,
+/// unasked; so does `log rebuild`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r13_an_index_that_a_search_found_damaged_is_made_again() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let seen = Seen::default();
+    let log = Log::open(parts(&store, Config::default(), &seen)).unwrap();
+    fill(&log, 0..300).await;
+    let found = |i| {
+        let (module, version) = support::module(i);
+        log.find(&module, &version)
+    };
+    flip_keys(folder.path());
+    assert!((0..300).any(|i| found(i).is_err()), "something is answered out of damaged blocks");
+    support::until("all is found again", || (0..300).all(|i| found(i).is_ok_and(|id| id.is_some()))).await;
+    support::until_state(&log, |state| *state == State::Running).await;
+    assert_eq!(seen.stops().len(), 1);
+    fill(&log, 250..400).await;
+    audit_some(&log, 400, &seen.heads(), 7).unwrap();
+    log.close().await;
+    drop(log);
+
+    let matter = store.log().unwrap();
+    let mut writer = matter.writer().unwrap();
+    flip_keys(folder.path());
+    assert!(!matter.check_keys(1).unwrap().is_empty());
+    assert!(rebuild::tiles(&matter, &mut writer).unwrap().keys);
+    assert_eq!(matter.check_keys(1).unwrap(), []);
+    assert!(!rebuild::tiles(&matter, &mut writer).unwrap().keys, "a second time");
+}
+
+/// Flips a bit of every block of the key index, in place: a running log has the files open.
+fn flip_keys(root: &Path) {
+    for file in fs::read_dir(root.join("log/keys")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 4);
+        fs::File::options().write(true).open(&path).unwrap().write_all(&bytes).unwrap();
+    }
 }

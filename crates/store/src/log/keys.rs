@@ -12,7 +12,7 @@ mod shard;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use sha2::{Digest as _, Sha256};
@@ -57,6 +57,8 @@ pub(super) struct Keys {
     shards: Box<[Slot]>,
     /// Ids below it are filed, as far as this process can see.
     filed: AtomicU64,
+    /// Somebody met a block that is not what was written. Noticed by the writer, which alone makes the index again.
+    damaged: AtomicBool,
 }
 
 /// A shard's place: its file, and what is not in it yet.
@@ -102,7 +104,8 @@ impl Keys {
         filed: u64,
     ) -> Result<Self, Error> {
         let writable = room.is_writer();
-        let keys = Self { room, folder, salt, shards: Box::default(), filed: AtomicU64::new(filed) };
+        let (filed, damaged) = (AtomicU64::new(filed), AtomicBool::new(false));
+        let keys = Self { room, folder, salt, shards: Box::default(), filed, damaged };
         let shards = (0..shards).map(|number| keys.open_shard(number, writable).map(Slot::new));
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, ..keys })
     }
@@ -192,12 +195,21 @@ impl Keys {
         let number = digest.shard(self.shards.len());
         // In this order: what leaves the memory meanwhile is in the file.
         let mut found: Vec<u64> = self.shards[number].recent().filed(digest).collect();
-        found.extend(self.shard(number)?.candidates(digest)?);
+        let in_file = self.shard(number).and_then(|shard| shard.candidates(digest));
+        if let Err(Error::Corrupt { .. }) = &in_file {
+            self.damaged.store(true, Ordering::Release);
+        }
+        found.extend(in_file?);
         if found.len() > 1 {
             found.sort_unstable();
             found.dedup();
         }
         Ok(found)
+    }
+
+    /// Whether a search met damage since the index was made.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     /// Files an id, in memory. The one writer only.
@@ -243,6 +255,7 @@ impl Keys {
             slot.change_recent(Recent::forget);
             self.replace(number as usize, &Shard::empty_image(self.seed(), number, blocks))?;
         }
+        self.damaged.store(false, Ordering::Release);
         self.sync_folder()
     }
 

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::clock::to_micros;
 use crate::engine::{Lost, damaged, failed};
 use crate::error::Error;
-use crate::log::keys::{Digest, DigestHasher, Marker};
+use crate::log::keys::{Digest, DigestHasher, KEYS, Marker};
 use crate::log::read::{Inner, PAGE};
 use crate::log::rows::{Growth, Sources};
 use crate::log::{
@@ -144,7 +144,7 @@ impl LogWriter {
         leaves: &[modkeep_tlog::Hash],
         now: SystemTime,
     ) -> Result<Vec<Sequenced>, Error> {
-        self.usable()?;
+        self.heed_damage()?;
         if batch.len() != leaves.len() {
             return Err(Error::LogConflict { what: "not one leaf hash for each record".to_owned() });
         }
@@ -167,6 +167,19 @@ impl LogWriter {
             }
         });
         outcomes.collect()
+    }
+
+    /// [`Error::Corrupt`] when a search has met damage in the key index, whoever made it: this writer is done then, and the
+    /// next one makes the index again.
+    pub fn heed_damage(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        if self.store.0.keys.is_damaged() { Err(self.doubt_keys("a search met damage")) } else { Ok(()) }
+    }
+
+    /// Has the next writer make the key index again, since it is not what the rows say; this one is done. The error that
+    /// says so.
+    pub fn doubt_keys(&mut self, reason: &str) -> Error {
+        self.distrust(Error::Corrupt { name: format!("{FOLDER}/{KEYS}"), reason: reason.to_owned() })
     }
 
     /// Makes room in the key index before anything has an id. A full disk leaves it as it was.

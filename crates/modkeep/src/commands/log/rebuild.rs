@@ -50,10 +50,11 @@ pub(in crate::commands) fn run(
     output.summary(
         || {
             let edge = if rebuilt.edge { ", the hashes of the open tiles made again" } else { "" };
-            format!("{} records, {} tiles written{edge}", rebuilt.records, rebuilt.written)
+            let keys = if rebuilt.keys { ", the index of names made again" } else { "" };
+            format!("{} records, {} tiles written{edge}{keys}", rebuilt.records, rebuilt.written)
         },
         json!({
-            "records": rebuilt.records, "written": rebuilt.written, "edge": rebuilt.edge,
+            "records": rebuilt.records, "written": rebuilt.written, "edge": rebuilt.edge, "keys": rebuilt.keys,
             "damaged": rebuilt.damaged.len(),
         }),
     );
