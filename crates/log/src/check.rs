@@ -196,7 +196,42 @@ fn check_public_heads(
     if let Some(ahead) = known.iter().max_by_key(|it| it.size).filter(|it| it.size > ours) {
         return Err(OpenError::Behind { seen_by: ahead.seen_by.clone(), seen: ahead.size, ours });
     }
-    agree(store, head, &known)
+    agree(store, head, &known)?;
+    check_seen(store, keys)?;
+    check_copy(keys, config)
+}
+
+/// A larger head that was brought is kept synced, so a file that is none is damage: what it said may be larger than all that is
+/// known (I17).
+pub(crate) fn check_seen(store: &LogStore, keys: &[VerifierKey]) -> Result<(), OpenError> {
+    let Some((note, path)) = store.seen()? else { return Ok(()) };
+    // It may be older than the keys of today.
+    let (known, mut keys) = (store.remembered_keys()?, keys.to_vec());
+    let older: Vec<_> = known.iter().filter_map(|key| VerifierKey::parse(key).ok()).collect();
+    for key in older {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let advice = "somebody brought a head that was larger than the newest one here: restore the newest copy of the data directory, \
+                  or run `modkeep log recover --head FILE` with the largest head that is known; or, if it is known that \
+                  nothing larger was signed than what is here, say so by removing the file";
+    read_memory(&path.display().to_string(), &note, &keys, advice)
+}
+
+/// The copy beside the key is replaced as a whole, so one that is no head is damage. An empty one says nothing: earlier versions left
+/// it after a power cut.
+fn check_copy(keys: &[VerifierKey], config: &Config) -> Result<(), OpenError> {
+    let Some(path) = &config.head_copy else { return Ok(()) };
+    let Some((_, note)) = head_copy::read(path)?.filter(|(_, note)| !note.is_empty()) else { return Ok(()) };
+    let advice = "compare the newest head here (/log/latest) with the one that witnesses or replicas have, or that was published; \
+                  if none is larger, remove the file to go on without it: the next start writes it again";
+    read_memory(&path.display().to_string(), &note, keys, advice)
+}
+
+fn read_memory(file: &str, note: &[u8], keys: &[VerifierKey], advice: &'static str) -> Result<(), OpenError> {
+    let read = open_seen(note, keys);
+    read.map(drop).map_err(|detail| OpenError::Unreadable { file: file.to_owned(), detail, advice })
 }
 
 /// Of the heads that others have seen, those that are not larger than ours are of our tree (R5). Of one whose root is not
@@ -246,7 +281,8 @@ pub(crate) fn outside_heads(keys: &[VerifierKey], config: &Config) -> Result<Vec
     Ok(known)
 }
 
-/// The files with heads are not synced: after a power cut one may be torn. A head that we cannot read proves nothing.
+/// A published file is not synced: after a power cut it may be torn. A head that we cannot read proves nothing; where it
+/// should have been readable, the start is refused for that ([`check_seen`], [`check_copy`]).
 fn read_head(seen_by: String, note: &[u8], keys: &[VerifierKey]) -> Option<KnownHead> {
     match open_seen(note, keys) {
         Ok(TreeHead { size, root }) => Some(KnownHead { seen_by, size, root: Some(root) }),

@@ -113,6 +113,20 @@ pub enum OpenError {
         /// The size.
         size: TreeSize,
     },
+    /// What remembers the largest head that was seen is there and no head of this log (C4, check 2; I17): nobody can say whether
+    /// this is an old copy.
+    #[error(
+        "{file} is damaged: it should be a head of this log, and is not ({detail}); whether this is an old copy of the log cannot \
+         be told, so nothing will be signed; {advice}"
+    )]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        detail: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// What was given as a head is none of this log: a wrong file. Nothing about the log is known from it.
     #[error(
         "{file} is no head of this log: {detail}; want what /log/latest or /log/checkpoint of this log answered, as it came"

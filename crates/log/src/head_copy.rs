@@ -1,7 +1,7 @@
 //! The copy of the newest head outside the data directory, beside the key as a rule: the one thing that a backup put back does not take along (C4, I17).
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::error::OpenError;
 
-/// No oftener than this: it is written without a sync and costs a rename, and it only has to be newer than a backup.
+/// No oftener than this: it costs a sync and a rename, and it only has to be newer than a backup.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A head file is a few hundred bytes.
@@ -51,10 +51,14 @@ impl HeadCopy {
     }
 }
 
+/// Synced before the rename: after a power cut the old copy is there or the new one, so one that cannot be read is damaged. The
+/// folder is not synced; the old copy may come back, and is newer than a backup.
 fn replace(path: &Path, note: &[u8]) -> io::Result<()> {
     let mut scratch = path.as_os_str().to_owned();
     scratch.push(".new");
-    fs::write(&scratch, note)?;
+    let mut file = fs::File::create(&scratch)?;
+    file.write_all(note)?;
+    file.sync_all()?;
     fs::rename(&scratch, path)
 }
 

@@ -81,8 +81,11 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     check::agree(&recovery.store, standing.head.as_ref(), &known)?;
     let old = standing.tail.head();
     let from = old.size;
-    let Some(target) = target(&known, from)? else {
+    let target = target(&known, from)?;
+    let damaged_seen = damaged_seen(&recovery, &signers, target.map_or(from, |target| target.size))?;
+    let Some(target) = target else {
         settle(&recovery, &signers, from)?;
+        damaged_seen.map_or(Ok(()), |known| recovery.store.keep_seen(known))?;
         return Ok(Recovered { from, to: from });
     };
 
@@ -99,7 +102,25 @@ pub fn recover(recovery: Recovery<'_>) -> Result<Recovered, OpenError> {
     let tail = tail.unwrap_or(standing.tail);
     commit(&mut writer, &recovery, &signers, old, &tail)?;
     recovery.store.settle_restored()?;
+    damaged_seen.map_or(Ok(()), |known| recovery.store.keep_seen(known))?;
     Ok(Recovered { from, to: target.size })
+}
+
+/// The note that takes the place of a larger head that was brought and is damaged: the operator's, and only if it is the
+/// largest that is known. None where nothing is damaged.
+fn damaged_seen<'a>(
+    recovery: &'a Recovery<'_>,
+    signers: &Signers,
+    largest: TreeSize,
+) -> Result<Option<&'a [u8]>, OpenError> {
+    let Err(error) = check::check_seen(&recovery.store, signers.keys()) else { return Ok(None) };
+    let (OpenError::Unreadable { .. }, given) = (&error, given(recovery, signers)?) else {
+        return Err(error);
+    };
+    match given.iter().position(|it| it.size == largest).and_then(|place| recovery.heads.get(place)) {
+        Some(head) => Ok(Some(&head.note)),
+        None => Err(error),
+    }
 }
 
 /// Takes the right to write and checks what is stored. Rows without a head that are not what was appended are dropped

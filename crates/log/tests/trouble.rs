@@ -292,6 +292,75 @@ fn recovery<'a>(store: &LogStore, head: &[u8], tiles: &'a dyn Fn(&Tile) -> Optio
     }
 }
 
+/// A head that somebody brought is kept synced: where a bit of it is flipped, an old copy may be all that is here (I17).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_i17_a_damaged_head_that_was_brought_is_not_passed_over() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let log = Log::open(parts(&store, Config::default(), &Seen::default())).unwrap();
+    fill(&log, 0..10).await;
+    log.close().await;
+    let newest = log.latest().note.to_vec();
+    let seen = folder.path().join("log/seen");
+    store.log().unwrap().keep_seen(&newest).unwrap();
+    Log::open(parts(&store, Config::default(), &Seen::default())).unwrap().close().await;
+
+    for damaged in [flipped(&newest), Vec::new()] {
+        fs::remove_file(&seen).unwrap();
+        fs::write(&seen, &damaged).unwrap();
+        let refused = Log::open(parts(&store, Config::default(), &Seen::default())).unwrap_err();
+        assert!(matches!(refused, OpenError::Unreadable { .. }), "{refused}");
+        let said = refused.to_string();
+        assert!(said.contains("log/seen is damaged") && said.contains("log recover --head FILE"), "{said}");
+
+        // That nobody names a larger head is not enough: the damaged one may have been it.
+        let unnamed = Recovery { heads: Vec::new(), ..recovery(&store.log().unwrap(), &newest, &|_| None) };
+        let refused = recover(unnamed).unwrap_err();
+        assert!(matches!(refused, OpenError::Unreadable { .. }), "{refused}");
+        assert_eq!(fs::read(&seen).unwrap(), damaged);
+
+        // The operator names it.
+        recover(recovery(&store.log().unwrap(), &newest, &|_| None)).unwrap();
+        assert_eq!(fs::read(&seen).unwrap(), newest);
+        Log::open(parts(&store, Config::default(), &Seen::default())).unwrap().close().await;
+    }
+}
+
+/// The copy beside the key is synced before it takes its name, so it is whole or damaged (I17).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_i17_a_damaged_copy_beside_the_key_is_not_passed_over() {
+    let folder = new_folder();
+    let store = open_store(folder.path(), real());
+    let copy = folder.path().join("key.head");
+    let config = Config { head_copy: Some(copy.clone()), ..Config::default() };
+    let log = Log::open(parts(&store, config.clone(), &Seen::default())).unwrap();
+    fill(&log, 0..10).await;
+    log.close().await;
+    let newest = fs::read(&copy).unwrap();
+    for damaged in [flipped(&newest), newest[..20].to_vec()] {
+        fs::write(&copy, &damaged).unwrap();
+        let refused = Log::open(parts(&store, config.clone(), &Seen::default())).unwrap_err();
+        assert!(matches!(refused, OpenError::Unreadable { .. }), "{refused}");
+        let said = refused.to_string();
+        assert!(said.contains("key.head is damaged") && said.contains("remove the file to go on"), "{said}");
+        assert_eq!(fs::read(&copy).unwrap(), damaged);
+    }
+    // Empty is what a power cut left of it before it was synced.
+    fs::write(&copy, b"").unwrap();
+    Log::open(parts(&store, config.clone(), &Seen::default())).unwrap().close().await;
+    assert_eq!(fs::read(&copy).unwrap(), newest);
+    fs::remove_file(&copy).unwrap();
+    Log::open(parts(&store, config, &Seen::default())).unwrap().close().await;
+}
+
+/// One bit is another: in the size of the head.
+fn flipped(note: &[u8]) -> Vec<u8> {
+    let mut note = note.to_vec();
+    let size = note.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    note[size] ^= 1;
+    note
+}
+
 /// The database is old, the tiles are newer: `log recover` goes forward to the head that clients have seen, and only
 /// when it reproduces that exactly (C4).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
