@@ -17,7 +17,7 @@ use modkeep_store::fsck::{Finding, Severity};
 use modkeep_store::{Error, KeyFault, KeyName, KeySum, LogStore, TileFile};
 use modkeep_tlog::{RecordId, TreeSize, VerifierKey};
 
-use crate::audit::duplicates::{Entry, sort};
+use crate::audit::duplicates::{Entry, Equals, sort};
 use crate::audit::tree::WIDTH;
 use crate::fsck::heads::Heads;
 use crate::fsck::leaves::{Job, Leaves};
@@ -190,16 +190,19 @@ impl Names {
 
 /// Two rows of one name (A1, rule 1), among sorted names.
 fn duplicates(store: &LogStore, names: &[Entry], report: &mut Report) -> Result<(), Error> {
-    for pair in names.windows(2) {
-        let [older, newer] = pair else { continue };
+    let mut equals = Equals::default();
+    names.iter().for_each(|entry| equals.meet(*entry));
+    let mut told = None;
+    for (older, newer) in equals.pairs {
         let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
-        if older.name() != newer.name() {
+        if told == Some(second) {
             continue;
         }
         let (one, other) = (store.record(first)?, store.record(second)?);
         if let (Some(one), Some(other)) = (one, other)
             && (&one.record.module, &one.record.version) == (&other.record.module, &other.record.version)
         {
+            told = Some(second);
             let text = format!("{}@{} has record {first} already", one.record.module, one.record.version);
             report.add(broken("A1", record_place(second), text));
         }

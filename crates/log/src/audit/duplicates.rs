@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, hash_map};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::mem;
@@ -230,18 +230,28 @@ impl Index {
 
     /// Looks the entries from `probed` on up among the others.
     fn probe(&self, probed: usize) -> io::Result<Vec<(Entry, Entry)>> {
-        let mut pairs = Vec::new();
-        let mut recent = HashMap::new();
+        let mut met: HashMap<u128, Vec<Entry>> = HashMap::new();
         let mut sorted = self.manifest.sorted.first().map(|run| self.sorted(run)).transpose()?;
+        // Each that is found makes a pair.
+        let mut left = PAIRS_MAX;
+        for entry in self.recent.get(probed..).unwrap_or_default() {
+            if let hash_map::Entry::Vacant(vacant) = met.entry(entry.name()) {
+                let earlier = match &mut sorted {
+                    Some((file, entries)) => find(file, *entries, entry.name(), left)?,
+                    None => Vec::new(),
+                };
+                left -= earlier.len();
+                vacant.insert(earlier);
+            }
+        }
+        let mut pairs = Vec::new();
         for (at, entry) in self.recent.iter().enumerate() {
-            let mut earlier = recent.insert(entry.name(), *entry);
-            if at < probed || pairs.len() >= PAIRS_MAX {
-                continue;
+            let Some(earlier) = met.get_mut(&entry.name()) else { continue };
+            if at >= probed {
+                let room = PAIRS_MAX - pairs.len();
+                pairs.extend(earlier.iter().take(room).map(|earlier| (*earlier, *entry)));
             }
-            if let (None, Some((file, entries))) = (earlier, &mut sorted) {
-                earlier = find(file, *entries, entry.name())?;
-            }
-            pairs.extend(earlier.map(|earlier| (earlier, *entry)));
+            earlier.push(*entry);
         }
         Ok(pairs)
     }
@@ -267,17 +277,12 @@ impl Index {
             heads.extend(source.next().transpose()?.map(|entry| Reverse((entry, at))));
         }
         let mut file = BufWriter::with_capacity(1 << 20, File::create(self.folder.join(&name))?);
-        let (mut pairs, mut entries, mut before) = (Vec::new(), 0, None::<Entry>);
+        let (mut equals, mut entries) = (Equals::default(), 0);
         while let Some(mut least) = heads.peek_mut() {
             let Reverse((entry, at)) = *least;
             file.write_all(&entry.0.to_le_bytes())?;
             entries += 1;
-            if let Some(before) = before.filter(|before| before.name() == entry.name())
-                && pairs.len() < PAIRS_MAX
-            {
-                pairs.push((before, entry));
-            }
-            before = Some(entry);
+            equals.meet(entry);
             match sources.get_mut(at).and_then(Iterator::next).transpose()? {
                 Some(next) => *least = Reverse((next, at)),
                 None => drop(PeekMut::pop(least)),
@@ -287,7 +292,7 @@ impl Index {
         drop(sources);
         self.recent.clear();
         (self.manifest.sorted, self.manifest.searched) = (vec![Run { file: name, entries }], true);
-        Ok(pairs)
+        Ok(equals.pairs)
     }
 }
 
@@ -295,6 +300,29 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         let _ = self.settle();
+    }
+}
+
+/// All pairs of equal hashes among sorted entries, [`PAIRS_MAX`] at most. Neighbours alone would not do: of two names with
+/// one hash, the other one may stand between two entries of the first.
+#[derive(Debug, Default)]
+pub(crate) struct Equals {
+    /// The entries of the last name.
+    run: Vec<Entry>,
+    /// The older first; those of one newer entry follow each other.
+    pub(crate) pairs: Vec<(Entry, Entry)>,
+}
+
+impl Equals {
+    pub(crate) fn meet(&mut self, entry: Entry) {
+        let room = PAIRS_MAX - self.pairs.len();
+        if self.run.first().is_some_and(|first| first.name() != entry.name()) {
+            self.run.clear();
+        }
+        self.pairs.extend(self.run.iter().take(room).map(|older| (*older, entry)));
+        if room > 0 {
+            self.run.push(entry);
+        }
     }
 }
 
@@ -320,8 +348,8 @@ fn write(place: &Path, entries: &[Entry]) -> io::Result<()> {
     file.into_inner()?.sync_data()
 }
 
-/// The first entry of this name in a sorted file.
-fn find(file: &mut File, entries: u64, name: u128) -> io::Result<Option<Entry>> {
+/// The entries of this name in a sorted file, so many at most.
+fn find(file: &mut File, entries: u64, name: u128, limit: usize) -> io::Result<Vec<Entry>> {
     let (mut low, mut high) = (0, entries);
     let mut at = |place: u64| -> io::Result<Entry> {
         let mut bytes = [0; 16];
@@ -333,10 +361,16 @@ fn find(file: &mut File, entries: u64, name: u128) -> io::Result<Option<Entry>> 
         let middle = low.midpoint(high);
         if at(middle)?.name() < name { low = middle + 1 } else { high = middle }
     }
-    if low == entries {
-        return Ok(None);
+    let mut found = Vec::new();
+    while low < entries && found.len() < limit {
+        let entry = at(low)?;
+        if entry.name() != name {
+            break;
+        }
+        found.push(entry);
+        low += 1;
     }
-    Ok(Some(at(low)?).filter(|entry| entry.name() == name))
+    Ok(found)
 }
 
 /// A file of entries, from its start.
@@ -369,8 +403,13 @@ pub(crate) fn report(
     state: &mut State,
 ) -> Result<(), Error> {
     let pairs = state.index().pairs().map_err(|source| state.failed(source))?;
+    let mut told = None;
     for (older, newer) in pairs {
         let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
+        // The oldest of its name is enough.
+        if told == Some(second) {
+            continue;
+        }
         let (one, other) = (text_of(parts, head, first)?, text_of(parts, head, second)?);
         let (Some(one), Some(other)) = (one, other) else {
             // The tiles were there a moment ago. What the hashes say is all there is to go by.
@@ -381,6 +420,7 @@ pub(crate) fn report(
         };
         let name = read(&one).name;
         if let Some((module, version)) = name.filter(|name| read(&other).name == Some(*name)) {
+            told = Some(second);
             let text = format!("{module} {version} has a record already: {first}");
             let both =
                 [format!("{first}\n").as_bytes(), &one, format!("\n{second}\n").as_bytes(), &other].concat();
@@ -443,6 +483,43 @@ mod tests {
         assert_eq!(index.manifest.sorted.len(), 1);
         index.push(&[entry(7, 5)]).unwrap();
         assert_eq!(ids(index.pairs().unwrap()), [(3, 5)]);
+    }
+
+    /// The hash is not salted: somebody may make two names that have one. Between two records of a name the other one's
+    /// must not hide that they are two.
+    #[test]
+    fn every_pair_of_equal_hashes_is_given_out() {
+        let pairs = [(0, 2), (0, 3), (2, 3)];
+        let entries = [entry(5, 0), entry(1, 1), entry(5, 2), entry(5, 3)];
+        let folder = tempfile::tempdir().unwrap();
+        // Among recent ones.
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        index.push(&entries).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), pairs);
+        // Between recent ones and those in the sorted file.
+        index.seal().unwrap();
+        index.push(&[entry(5, 4), entry(5, 5)]).unwrap();
+        assert_eq!(ids(index.pairs().unwrap()), [(0, 4), (2, 4), (3, 4), (0, 5), (2, 5), (3, 5), (4, 5)]);
+        // In files that are merged.
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        for entry in entries {
+            index.push(&[entry]).unwrap();
+            index.seal().unwrap();
+        }
+        assert_eq!(ids(index.pairs().unwrap()), pairs);
+    }
+
+    #[test]
+    fn no_more_than_so_many_pairs_are_given_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path(), &Manifest::default()).unwrap();
+        let entries: Vec<Entry> = (0..1_000).map(|id| entry(5, id)).collect();
+        index.push(&entries).unwrap();
+        assert_eq!(index.pairs().unwrap().len(), PAIRS_MAX);
+        index.seal().unwrap();
+        index.push(&[entry(5, 1_000)]).unwrap();
+        assert_eq!(index.pairs().unwrap().len(), 1_000);
+        assert_eq!(index.merge().unwrap().len(), PAIRS_MAX);
     }
 
     #[test]
