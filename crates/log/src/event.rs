@@ -7,6 +7,7 @@ use std::time::Duration;
 use modkeep_store::NewRecord;
 use modkeep_tlog::{RecordId, TreeHead, TreeSize};
 
+use crate::error::OpenError;
 use crate::head::Head;
 use crate::witness::Reply;
 
@@ -41,6 +42,12 @@ pub enum Event<'a> {
         reason: &'a str,
         /// Whether it starts again by itself, from what is stored.
         restarts: bool,
+    },
+    /// At a start the log was not opened for signing; told by whoever opens it. What is stored may be read all the same. An
+    /// alarm (C8).
+    Refused {
+        /// Why.
+        reason: &'a OpenError,
     },
     /// A witness was asked about a head, and this came of it (B3).
     Witness {

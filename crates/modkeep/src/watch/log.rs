@@ -100,6 +100,7 @@ pub(crate) fn observer(metrics: &Metrics, alarms: Alarms) -> Observer {
 /// What of it is an alarm (C8). A conflict is one as well, told by whoever offered the record.
 fn alarm(event: &Event<'_>) -> Option<&'static str> {
     match event {
+        Event::Refused { .. } => Some("log_refused"),
         Event::Stopped { .. } => Some("log_stopped"),
         Event::Ahead { .. } => Some("log_ahead"),
         Event::Fork { .. } => Some("log_fork"),
@@ -126,6 +127,7 @@ fn log(event: &Event<'_>) {
             tracing::debug!(event = "log_head", size = head.size.get(), root = %head.root);
         }
         Event::Started { size } => tracing::info!(event = "log_head", size = size.get(), "the log is open"),
+        Event::Refused { reason } => tracing::error!(event = "log", "nothing will be signed: {reason}"),
         Event::Stopped { reason, restarts } => {
             tracing::error!(event = "log", restarts, "nothing is signed any more: {reason}");
         }

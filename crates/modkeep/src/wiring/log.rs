@@ -9,8 +9,8 @@ use modkeep_fetch::{Fetch, OwnLog};
 use modkeep_log::keys::{CommandSigner, KeySigner, PATIENCE, SocketSigner};
 use modkeep_log::witness::{Collector, Panel, known_heads};
 use modkeep_log::{
-    Config, Gate, GivenHead, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts, Recovered,
-    Recovery, Shown, Signer,
+    Config, Event, Gate, GivenHead, HeadAlign, KnownHead, Log, LogName, Observer, OpenError, Parts,
+    Recovered, Recovery, Shown, Signer,
 };
 use modkeep_module::Patterns;
 use modkeep_store::{LogStore, Store, SystemClock};
@@ -256,8 +256,13 @@ pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egres
         if let Some(panel) = &panel {
             config.known_heads = asked(panel, egress, &matter, &keys);
         }
-        let parts =
-            Parts { store: matter, signers, config: config.clone(), clock: Arc::new(SystemClock), observer };
+        let parts = Parts {
+            store: matter,
+            signers,
+            config: config.clone(),
+            clock: Arc::new(SystemClock),
+            observer: observer.clone(),
+        };
         Log::open(parts)
     });
     let refused = match opened {
@@ -270,7 +275,7 @@ pub(super) fn open(plan: Option<(Plan, Observer)>, store: &Store, egress: &Egres
         }
         Err(error) => error,
     };
-    tracing::error!(event = "log", log = %name, "nothing will be signed: {refused}");
+    observer.tell(&Event::Refused { reason: &refused });
     let reading = store.log().map_err(OpenError::Store);
     match reading.and_then(|matter| Log::open_reading(matter, keys, config)) {
         Ok(log) => opened_door(log, deny),

@@ -153,6 +153,7 @@ fn hostile_i17_a_restart_does_not_forget_a_larger_head_of_our_own_key() {
         let modkeep = setup.serve();
         assert!(modkeep.said().contains("nothing will be signed"), "{}", modkeep.said());
         assert!(modkeep.said().contains("has seen a head of size 5"), "{}", modkeep.said());
+        assert!(modkeep.metric("modkeep_alarms_total", &["log_refused"]) > 0.5);
         assert_eq!(modkeep.get(&format!("/log/lookup/{TERN}")).status, 503);
         assert_eq!(modkeep.get(&format!("/log/lookup/{FINCH}")).status, 200, "reads go on");
         assert_eq!(log_size(&modkeep), 2);
