@@ -740,11 +740,14 @@ async fn r13_an_index_that_a_search_found_damaged_is_made_again() {
     assert_eq!(seen.stops().len(), 1);
     fill(&log, 250..400).await;
     audit_some(&log, 400, &seen.heads(), 7).unwrap();
+    flip_keys(folder.path());
+    assert!((0..400).any(|i| found(i).is_err()));
     log.close().await;
     drop(log);
 
     let matter = store.log().unwrap();
     let mut writer = matter.writer().unwrap();
+    assert_eq!(matter.check_keys(1).unwrap(), [], "who closes leaves word as well");
     flip_keys(folder.path());
     assert!(!matter.check_keys(1).unwrap().is_empty());
     assert!(rebuild::tiles(&matter, &mut writer).unwrap().keys);

@@ -414,7 +414,7 @@ impl LogWriter {
     /// What a clean end leaves: an index of which nothing has to be filed again.
     fn leave(&mut self) -> Result<(), Error> {
         self.marker.stop();
-        self.usable()?;
+        self.heed_damage()?;
         if self.noted == self.sequenced {
             return Ok(());
         }
