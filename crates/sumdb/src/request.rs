@@ -36,7 +36,7 @@ impl Ask {
             "latest" => Ok(Self::Latest),
             _ if text.starts_with("tile/") => tile(text).map(Self::Tile),
             _ => {
-                Err(RelayError::Malformed { reason: "supported, latest, lookup/M@V or tile/8/… is wanted" })
+                Err(RelayError::Malformed { reason: "supported, latest, lookup/M@V or tile/8/... is wanted" })
             }
         }
     }
@@ -136,6 +136,15 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(split(names.into_iter(), path), expected, "{path:?}");
+        }
+    }
+
+    /// An error text shows anything else as an escape (user-experience.md section 8).
+    #[test]
+    fn what_is_wanted_is_said_in_printable_ascii() {
+        for path in ["xyz", "lookup/", "lookup/m", "tile/", "tile/8/x"] {
+            let said = Ask::parse(path).unwrap_err().to_string();
+            assert!(said.chars().all(|char| char.is_ascii_graphic() || char == ' '), "{path:?}: {said}");
         }
     }
 
