@@ -14,7 +14,7 @@ mod tree;
 use std::ops::{ControlFlow, Range};
 
 use modkeep_store::fsck::{Finding, Severity};
-use modkeep_store::{Error, KeyFault, KeyName, KeySum, LogStore, TileFile};
+use modkeep_store::{Error, KeyFault, KeyName, KeySum, LogRow, LogStore, TileFile};
 use modkeep_tlog::{RecordId, TreeSize, VerifierKey};
 
 use crate::audit::duplicates::{Entry, Equals, sort};
@@ -114,7 +114,7 @@ pub fn run(
     let mut names = Names::default();
     heads.compare(&rows, TreeSize::EMPTY, &[], &mut report);
 
-    let leaves = Leaves { store, options };
+    let leaves = Leaves { store, options, sources: store.sources()? };
     let built = state.built.get();
     let full = built / WIDTH;
     let inner = heads.inner();
@@ -162,6 +162,7 @@ pub fn run(
         (faults.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), walked)
     });
     duplicates(store, &entries, &mut report)?;
+    beyond(store, &mut report)?;
     keys(faults?, &mut report);
     walked?;
     stray.findings.into_iter().for_each(|finding| report.add(finding));
@@ -191,21 +192,43 @@ impl Names {
 /// Two rows of one name (A1, rule 1), among sorted names.
 fn duplicates(store: &LogStore, names: &[Entry], report: &mut Report) -> Result<(), Error> {
     let mut equals = Equals::default();
-    names.iter().for_each(|entry| equals.meet(*entry));
+    for entry in names {
+        equals.meet(*entry);
+    }
     let mut told = None;
     for (older, newer) in equals.pairs {
         let (Some(first), Some(second)) = (older.id(), newer.id()) else { continue };
         if told == Some(second) {
             continue;
         }
-        let (one, other) = (store.record(first)?, store.record(second)?);
-        if let (Some(one), Some(other)) = (one, other)
-            && (&one.record.module, &one.record.version) == (&other.record.module, &other.record.version)
+        if let Some(name) = name_of(store, first)?
+            && name_of(store, second)?.is_some_and(|other| other == name)
         {
             told = Some(second);
-            let text = format!("{}@{} has record {first} already", one.record.module, one.record.version);
-            report.add(broken("A1", record_place(second), text));
+            report.add(broken("A1", record_place(second), format!("{name} has record {first} already")));
         }
+    }
+    Ok(())
+}
+
+/// The module version of a row that is there, whoever vouches for it.
+fn name_of(store: &LogStore, id: RecordId) -> Result<Option<String>, Error> {
+    let mut name = None;
+    let mut meet = |row: LogRow<'_>| name = Some(format!("{}@{}", row.lines.module, row.lines.version));
+    match store.each_record(id, 1, &mut meet) {
+        Ok(()) | Err(Error::Ledger { .. }) => Ok(name),
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows of records that have no id: they would be found by name, and be in no tree.
+fn beyond(store: &LogStore, report: &mut Report) -> Result<(), Error> {
+    let (records, proofs) = store.beyond(u32::try_from(FINDINGS_MAX).unwrap_or(u32::MAX))?;
+    for id in records {
+        report.add(broken("C2", format!("log/log.sqlite: record {id}"), "a row beyond every record"));
+    }
+    for id in proofs {
+        report.add(broken("C7", format!("log/log.sqlite: record {id}"), "a proof beyond every record"));
     }
     Ok(())
 }

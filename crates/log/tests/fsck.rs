@@ -29,6 +29,8 @@ const BUILT: u64 = 700;
 const HEADS: [u64; 5] = [3, 256, 300, 512, BUILT];
 /// The record that was imported from another log.
 const IMPORTED: u64 = 5;
+/// That other log.
+const SOURCE: &str = "sum.golang.org";
 
 fn key() -> SignerKey {
     SignerKey::from_seed(NAME, [7; 32]).unwrap()
@@ -54,7 +56,8 @@ fn provenance(n: u64) -> Vec<u8> {
     let mut other = TreeBuilder::new();
     other.append(text(n + 1_000));
     other.append(text(n));
-    let proven = other.prove(&key(), &record(n).module, "v1.0.0").unwrap();
+    let theirs = SignerKey::from_seed(SOURCE, [8; 32]).unwrap();
+    let proven = other.prove(&theirs, &record(n).module, "v1.0.0").unwrap();
     let note = Note::parse(proven.head().note()).unwrap();
     ProofFile::new(proven.id(), proven.inclusion().to_vec(), note).unwrap().to_text().into_bytes()
 }
@@ -83,7 +86,7 @@ impl Sound {
         let batch: Vec<NewRecord> = (0..RECORDS)
             .map(|n| {
                 let source = match n {
-                    IMPORTED => RecordSource::Upstream("sum.golang.org".into()),
+                    IMPORTED => RecordSource::Upstream(SOURCE.into()),
                     _ => RecordSource::Own,
                 };
                 let provenance = (n == IMPORTED).then(|| provenance(n));
@@ -289,6 +292,51 @@ const DAMAGE: &[Damage] = &[
         s.sql(&format!(
             "UPDATE log_provenance SET proof = CAST(replace(CAST(proof AS TEXT), 'index 1', 'index 0') AS BLOB) WHERE id = {IMPORTED}"
         ));
+    }),
+    // who vouches
+    (
+        "sources that are not there",
+        "C7",
+        "record 5: its source has number 1, and no database has that",
+        |s| {
+            s.sql("DELETE FROM log_source");
+        },
+    ),
+    ("sources that are not there, and two rows of one name", "A1", "has record 5 already", |s| {
+        s.sql("DELETE FROM log_source; UPDATE log_record SET module = 'example.com/m5' WHERE id = 701");
+    }),
+    ("sources that are not there, and a missing row", "C7", "record 5: its source has number 1", |s| {
+        s.sql("DELETE FROM log_source; DELETE FROM log_record WHERE id = 77");
+    }),
+    ("a record of no known source", "C7", "record 701: its source has number 9, and", |s| {
+        s.sql("UPDATE log_record SET source = 9 WHERE id = 701");
+    }),
+    ("a record of a source below all", "C7", "record 300: its source has number -1, and", |s| {
+        s.sql("UPDATE log_record SET source = -1 WHERE id = 300");
+    }),
+    (
+        "a source of another name",
+        "C7",
+        "is sum.example.org, and the proof that came with it is signed by sum.golang.org",
+        |s| {
+            s.sql("UPDATE log_source SET name = 'sum.example.org'");
+        },
+    ),
+    ("an imported record that is said to be ours", "C7", "record 5: is our own word", |s| {
+        s.sql("UPDATE log_record SET source = 0 WHERE id = 5");
+    }),
+    ("a proof with a record of ours in the open tile", "C7", "record 701: is our own word", |s| {
+        s.sql("INSERT INTO log_provenance SELECT 701, proof FROM log_provenance WHERE id = 5");
+    }),
+    // rows that no record has
+    ("a row beyond the last record", "C2", "record 702: a row beyond every record", |s| {
+        s.sql("INSERT INTO log_record SELECT 702, 'example.com/more', version, zip_h1, mod_h1, source, sequenced_at FROM log_record WHERE id = 701");
+    }),
+    ("a row before the first record", "C2", "record -1: a row beyond every record", |s| {
+        s.sql("INSERT INTO log_record SELECT -1, 'example.com/more', version, zip_h1, mod_h1, source, sequenced_at FROM log_record WHERE id = 701");
+    }),
+    ("a proof beyond the last record", "C7", "record 9000: a proof beyond every record", |s| {
+        s.sql("INSERT INTO log_provenance SELECT 9000, proof FROM log_provenance");
     }),
     // what was published
     ("a published head of another history", "C4", "a fork", |s| {

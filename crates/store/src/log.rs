@@ -164,8 +164,8 @@ pub struct LogRow<'a> {
     pub id: RecordId,
     /// The two lines.
     pub lines: GoSumLines<'a>,
-    /// Whether a public database vouches for them.
-    pub is_imported: bool,
+    /// The number of the database that vouches for them; 0 for us. Whether it stands for one, [`LogStore::source`] says.
+    pub source: i64,
 }
 
 /// Where the log stands: facts of one moment.

@@ -1,13 +1,13 @@
 //! Rows, data tiles and leaf hashes: three witnesses of every record.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use modkeep_module::version::names_module_version;
 use modkeep_store::fsck::Finding;
-use modkeep_store::{Error, KeyName, LogRecord, LogRow, LogState, LogStore, RecordSource};
+use modkeep_store::{Error, KeyName, LogRow, LogState, LogStore};
 use modkeep_tlog::record::RecordError;
 use modkeep_tlog::{Hash, Level, ProofFile, RecordId, Tile, TreeSize, leaf_hash, leaf_hashes};
 
@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Leaves<'a> {
     pub(crate) store: &'a LogStore,
     pub(crate) options: &'a Options,
+    /// The databases that vouch, as they were when it began.
+    pub(crate) sources: HashMap<i64, String>,
 }
 
 impl Leaves<'_> {
@@ -110,9 +112,14 @@ impl Leaves<'_> {
         last >= *start && first < *end && tile.is_multiple_of(self.options.sample.max(1))
     }
 
-    /// The rows that are there; one that is missing is found with its tile.
+    /// The rows that are there, and which proofs are; a row that is missing is found with its tile.
     fn rows(&self, first: u64, count: u64) -> Result<Texts, Error> {
         let Some(id) = RecordId::new(first) else { return Ok(Texts::default()) };
+        let proofs = self.store.proofs(id, count)?;
+        Ok(Texts { proofs, ..self.texts(id, count)? })
+    }
+
+    fn texts(&self, id: RecordId, count: u64) -> Result<Texts, Error> {
         let limit = u32::try_from(count).unwrap_or(u32::MAX);
         let mut texts = Texts::of(limit);
         match self.store.each_record(id, limit, &mut |row| texts.push(self.store, row)) {
@@ -120,13 +127,9 @@ impl Leaves<'_> {
             // A hole: the rows before it and behind it are read one by one.
             Err(Error::Ledger { .. }) => {
                 let mut texts = Texts::default();
-                for id in (first..first + count).filter_map(RecordId::new) {
-                    match self.store.record(id) {
-                        Ok(Some(LogRecord { record, source, .. })) => {
-                            let is_imported = matches!(source, RecordSource::Upstream(_));
-                            texts.push(self.store, LogRow { id, lines: record.lines(), is_imported });
-                        }
-                        Ok(None) | Err(Error::Ledger { .. }) => {}
+                for id in (id.get()..id.get() + count).filter_map(RecordId::new) {
+                    match self.store.each_record(id, 1, &mut |row| texts.push(self.store, row)) {
+                        Ok(()) | Err(Error::Ledger { .. }) => {}
                         Err(error) => return Err(error),
                     }
                 }
@@ -225,7 +228,7 @@ impl Leaves<'_> {
                     row.find_faults(&mut outcome.findings);
                     let written = rows.text(row);
                     let hash = if written == text { by_data } else { written.map(leaf_hash) };
-                    self.provenance(row, hash, &mut outcome.findings)?;
+                    self.vouched(row, rows, hash, &mut outcome.findings)?;
                     hash
                 }
             };
@@ -271,7 +274,7 @@ impl Leaves<'_> {
                 names.push(id, row.name);
                 row.find_faults(&mut report.findings);
                 let hash = texts.text(row).map(leaf_hash);
-                self.provenance(row, hash, &mut report.findings)?;
+                self.vouched(row, &texts, hash, &mut report.findings)?;
                 leaves.extend_from_slice(&hash.map_or([0; HASH], |hash| hash.0));
             }
             next += count;
@@ -280,18 +283,46 @@ impl Leaves<'_> {
         Ok(leaves)
     }
 
-    /// An imported record has its proof, and that proof is of this record (C7).
-    fn provenance(&self, row: &Row, leaf: Option<Hash>, findings: &mut Vec<Finding>) -> Result<(), Error> {
-        let Some(leaf) = leaf.filter(|_| row.is_imported) else { return Ok(()) };
-        let fault = match self.store.provenance(row.id)? {
-            None => Some("was imported, and the proof that came with it is not there".to_owned()),
-            Some(bytes) => match ProofFile::parse(&bytes) {
-                Err(error) => Some(format!("the proof that came with it: {error}")),
-                Ok(proof) => (!leads(&proof, leaf))
-                    .then(|| "the proof that came with it is of another record".to_owned()),
-            },
-        };
-        findings.extend(fault.map(|text| broken("C7", record_place(row.id), text)));
+    /// An imported record has a source and its proof, and that proof is of this record and signed by that source; a record of
+    /// ours has none (C7).
+    fn vouched(
+        &self,
+        row: &Row,
+        rows: &Texts,
+        leaf: Option<Hash>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Error> {
+        let mut find = |text: String| findings.push(broken("C7", record_place(row.id), text));
+        if row.source == 0 {
+            if rows.proofs.binary_search(&row.id).is_ok() {
+                find("is our own word, and the proof of another database is kept with it".to_owned());
+            }
+            return Ok(());
+        }
+        let known = self.sources.get(&row.source);
+        // One that came meanwhile.
+        let newer = if known.is_none() { self.store.source(row.source)? } else { None };
+        let source = known.or(newer.as_ref());
+        if source.is_none() {
+            find(format!("its source has number {}, and no database has that", row.source));
+        }
+        let Some(leaf) = leaf else { return Ok(()) };
+        match self.store.provenance(row.id)?.map(|bytes| ProofFile::parse(&bytes)) {
+            None => find("was imported, and the proof that came with it is not there".to_owned()),
+            Some(Err(error)) => find(format!("the proof that came with it: {error}")),
+            Some(Ok(proof)) if !leads(&proof, leaf) => {
+                find("the proof that came with it is of another record".to_owned());
+            }
+            Some(Ok(proof)) => {
+                let lines = proof.note().lines();
+                if let Some(name) =
+                    source.filter(|name| lines.iter().all(|line| line.name() != name.as_str()))
+                {
+                    let by = lines.first().map_or("nobody", |line| line.name());
+                    find(format!("its source is {name}, and the proof that came with it is signed by {by}"));
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -310,6 +341,8 @@ fn leads(proof: &ProofFile, leaf: Hash) -> bool {
 struct Texts {
     text: String,
     rows: Vec<Row>,
+    /// Those of these records, there or not, that have a proof, in order.
+    proofs: Vec<RecordId>,
 }
 
 struct Row {
@@ -319,24 +352,25 @@ struct Row {
     name: KeyName,
     /// What is wrong with its names, though they fit into lines.
     fault: Option<String>,
-    is_imported: bool,
+    /// The number of the database that vouches for it, 0 for us.
+    source: i64,
 }
 
 impl Texts {
     /// For about so many rows.
     fn of(rows: u32) -> Self {
         let rows = usize::try_from(rows).unwrap_or_default();
-        Self { text: String::with_capacity(rows * 256), rows: Vec::with_capacity(rows) }
+        Self { text: String::with_capacity(rows * 256), rows: Vec::with_capacity(rows), proofs: Vec::new() }
     }
 
     fn push(&mut self, store: &LogStore, row: LogRow<'_>) {
-        let LogRow { id, lines, is_imported } = row;
+        let LogRow { id, lines, source } = row;
         let start = self.text.len();
         let text = lines.append_to(&mut self.text).map(|()| start..self.text.len());
         let is_named = text.is_err() || names_module_version(lines.module, lines.version);
         let fault = (!is_named).then(|| format!("{} {} is no module version", lines.module, lines.version));
         let name = store.key_name(lines.module, lines.version);
-        self.rows.push(Row { id, text, name, fault, is_imported });
+        self.rows.push(Row { id, text, name, fault, source });
     }
 
     /// The rows from an id on.

@@ -1,5 +1,6 @@
 //! The reading side.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -235,6 +236,29 @@ impl LogStore {
     /// The proof that came with a record.
     pub fn provenance(&self, id: RecordId) -> Result<Option<Vec<u8>>, Error> {
         self.read(|connection| rows::provenance(connection, id))
+    }
+
+    /// The names of the databases that vouch for records, by the number that rows have for each.
+    pub fn sources(&self) -> Result<HashMap<i64, String>, Error> {
+        self.read(rows::sources)
+    }
+
+    /// One of them; `None` where the number stands for none, and no record that has it can be read.
+    pub fn source(&self, number: i64) -> Result<Option<String>, Error> {
+        self.read(|connection| rows::source(connection, number))
+    }
+
+    /// Which of `count` records from an id on have a proof that came with them, in order.
+    pub fn proofs(&self, from: RecordId, count: u64) -> Result<Vec<RecordId>, Error> {
+        let ids = self.read(|connection| rows::proofs(connection, from.get(), count))?;
+        Ok(ids.into_iter().filter_map(RecordId::new).collect())
+    }
+
+    /// Ids of rows that no sequenced record has, at most about `limit`: of records, and of proofs. There are none. For the
+    /// log's fsck.
+    pub fn beyond(&self, limit: u32) -> Result<(Vec<i64>, Vec<i64>), Error> {
+        let of = |table| self.read(|connection| rows::beyond(connection, table, limit));
+        Ok((of("log_record")?, of("log_provenance")?))
     }
 
     /// The note that was published last (the file `latest`). It is not synced: after a power cut it may be an older one, or

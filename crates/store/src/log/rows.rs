@@ -245,7 +245,7 @@ pub(super) fn each_record(
         let id = RecordId::new(unsigned(get(row, 0)?)?).ok_or_else(|| damaged("an impossible id"))?;
         let (module, version) = (text_in(row, 1)?, text_in(row, 2)?);
         let lines = GoSumLines { module, version, zip_h1: sum_in(row, 3)?, go_mod_h1: sum_in(row, 4)? };
-        meet(LogRow { id, lines, is_imported: get::<i64>(row, 5)? != 0 })
+        meet(LogRow { id, lines, source: get(row, 5)? })
     };
     rows(connection, sql, params![signed(from), limit], read).map(drop)
 }
@@ -437,6 +437,34 @@ pub(super) fn heads(
 pub(super) fn provenance(connection: &Connection, id: RecordId) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT proof FROM log_provenance WHERE id = ?1";
     one(connection, sql, params![signed(id.get())], |row| get(row, 0))
+}
+
+/// The names of the databases that vouch, by the numbers that stand for them in rows.
+pub(super) fn sources(connection: &Connection) -> Result<HashMap<i64, String>, Error> {
+    let read = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?));
+    rows(connection, "SELECT id, name FROM log_source", params![], read).map(HashMap::from_iter)
+}
+
+pub(super) fn source(connection: &Connection, number: i64) -> Result<Option<String>, Error> {
+    one(connection, "SELECT name FROM log_source WHERE id = ?1", params![number], |row| get(row, 0))
+}
+
+/// The ids of proofs among so many records from one on, in order.
+pub(super) fn proofs(connection: &Connection, from: u64, count: u64) -> Result<Vec<u64>, Error> {
+    let sql = "SELECT id FROM log_provenance WHERE id >= ?1 AND id < ?2 ORDER BY id";
+    let ids = params![signed(from), signed(from.saturating_add(count))];
+    rows(connection, sql, ids, |row| unsigned(get(row, 0)?))
+}
+
+/// Ids in one of the two tables that no sequenced record has.
+pub(super) fn beyond(connection: &Connection, table: &str, limit: u32) -> Result<Vec<i64>, Error> {
+    let mut found = Vec::new();
+    // Each by the primary key; size and rows are of one moment.
+    for where_to in ["id < 0", "id >= (SELECT seq_size FROM log_state)"] {
+        let sql = format!("SELECT id FROM {table} WHERE {where_to} ORDER BY id LIMIT ?1");
+        found.extend(rows(connection, &sql, params![limit], |row| get::<i64>(row, 0))?);
+    }
+    Ok(found)
 }
 
 pub(super) fn put_cosigned(connection: &Connection, size: TreeSize, checkpoint: &[u8]) -> Result<(), Error> {
