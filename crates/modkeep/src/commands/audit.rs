@@ -56,11 +56,14 @@ pub(super) fn run(audit: &Audit, effective: &Effective, output: &Output) -> Resu
     let held = held.as_ref().map(|held| held as &dyn Held);
     let parts = Parts { source: source.as_ref(), key: &place.key, held, options };
     let stop = interruption(&runtime);
+    let mut next = 0;
     let report = audit::run(&parts, &mut state, &mut |at| {
+        next = at.next;
         output.progress(|| line_of(at));
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    Ok(tell(&report, &place, stop.load(Ordering::Relaxed), output))
+    let stopped = (stop.load(Ordering::Relaxed) && !report.complete).then_some(next);
+    Ok(tell(&report, &place, stopped, output))
 }
 
 fn begin(audit: &Audit) -> Begin {
@@ -94,7 +97,8 @@ fn interruption(runtime: &Runtime) -> Arc<AtomicBool> {
     stop
 }
 
-fn tell(report: &Report, place: &Place, is_interrupted: bool, output: &Output) -> Exit {
+/// `stopped`: the record that is next, when it was interrupted.
+fn tell(report: &Report, place: &Place, stopped: Option<u64>, output: &Output) -> Exit {
     report.findings.iter().for_each(|finding| tell_finding(finding, output));
     for gap in &report.gaps {
         output.result(
@@ -105,7 +109,7 @@ fn tell(report: &Report, place: &Place, is_interrupted: bool, output: &Output) -
     let head = report.head;
     let (checked, honest) = (report.checked, report.is_honest());
     output.summary(
-        || format!("{}: {}", place.name(), verdict(report)),
+        || format!("{}: {}", place.name(), verdict(report, stopped)),
         json!({
             "log": place.name(), "url": place.address(), "honest": honest, "complete": report.complete,
             "size": head.map(|head| head.size.get()), "root": head.map(|head| head.root.to_string()),
@@ -116,7 +120,7 @@ fn tell(report: &Report, place: &Place, is_interrupted: bool, output: &Output) -
     );
     if !honest {
         Exit::Integrity
-    } else if is_interrupted && !report.complete {
+    } else if stopped.is_some() {
         output.notice("interrupted; the same command goes on from here");
         Exit::Interrupted
     } else if !report.gaps.is_empty() || !report.complete {
@@ -138,12 +142,18 @@ pub(super) fn tell_finding(finding: &Finding, output: &Output) {
     );
 }
 
-fn verdict(report: &Report) -> String {
+fn verdict(report: &Report, stopped: Option<u64>) -> String {
     let Some(head) = report.head else { return "NO HEAD that could be verified".to_owned() };
     let read = report.checked.records;
     let tree = format!("{} records, root {}", head.size, head.root);
     let rest = if report.gaps.is_empty() { "" } else { "; not all of it could be checked" };
-    if report.is_honest() {
+    if let Some(next) = stopped.filter(|_| report.is_honest()) {
+        // No verdict: the duplicates, for one, are looked for at the end.
+        format!(
+            "not finished: at record {next} of {}; {read} read now, nothing is found so far{rest}",
+            head.size
+        )
+    } else if report.is_honest() {
         format!("consistent: {tree}; {read} read now{rest}")
     } else {
         let findings = report.findings.len() as u64 + report.unlisted;
