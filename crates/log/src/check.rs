@@ -198,39 +198,44 @@ fn check_public_heads(
     }
     agree(store, head, &known)?;
     check_seen(store, keys)?;
-    check_copy(keys, config)
+    check_copy(store, keys, config)
 }
 
 /// A larger head that was brought is kept synced, so a file that is none is damage: what it said may be larger than all that is
 /// known (I17).
 pub(crate) fn check_seen(store: &LogStore, keys: &[VerifierKey]) -> Result<(), OpenError> {
     let Some((note, path)) = store.seen()? else { return Ok(()) };
-    // It may be older than the keys of today.
-    let (known, mut keys) = (store.remembered_keys()?, keys.to_vec());
-    let older: Vec<_> = known.iter().filter_map(|key| VerifierKey::parse(key).ok()).collect();
-    for key in older {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
     let advice = "somebody brought a head that was larger than the newest one here: restore the newest copy of the data directory, \
                   or run `modkeep log recover --head FILE` with the largest head that is known; or, if it is known that \
                   nothing larger was signed than what is here, say so by removing the file";
-    read_memory(&path.display().to_string(), &note, &keys, advice)
+    read_memory(store, &path.display().to_string(), &note, keys, advice)
 }
 
 /// The copy beside the key is replaced as a whole, so one that is no head is damage. An empty one says nothing: earlier versions left
 /// it after a power cut.
-fn check_copy(keys: &[VerifierKey], config: &Config) -> Result<(), OpenError> {
+fn check_copy(store: &LogStore, keys: &[VerifierKey], config: &Config) -> Result<(), OpenError> {
     let Some(path) = &config.head_copy else { return Ok(()) };
     let Some((_, note)) = head_copy::read(path)?.filter(|(_, note)| !note.is_empty()) else { return Ok(()) };
     let advice = "compare the newest head here (/log/latest) with the one that witnesses or replicas have, or that was published; \
                   if none is larger, remove the file to go on without it: the next start writes it again";
-    read_memory(&path.display().to_string(), &note, keys, advice)
+    read_memory(store, &path.display().to_string(), &note, keys, advice)
 }
 
-fn read_memory(file: &str, note: &[u8], keys: &[VerifierKey], advice: &'static str) -> Result<(), OpenError> {
-    let read = open_seen(note, keys);
+/// What was remembered may be older than the keys of today.
+fn read_memory(
+    store: &LogStore,
+    file: &str,
+    note: &[u8],
+    keys: &[VerifierKey],
+    advice: &'static str,
+) -> Result<(), OpenError> {
+    let mut keys = keys.to_vec();
+    for older in store.remembered_keys()?.iter().filter_map(|key| VerifierKey::parse(key).ok()) {
+        if !keys.contains(&older) {
+            keys.push(older);
+        }
+    }
+    let read = open_seen(note, &keys);
     read.map(drop).map_err(|detail| OpenError::Unreadable { file: file.to_owned(), detail, advice })
 }
 

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex};
 use modkeep_log::keys::KeySigner;
 use modkeep_log::{
     AppendError, Config, GivenHead, KnownHead, Log, Mutant, OpenError, Parts, Recovered, Recovery, Sabotage,
-    State, Step, fsck, rebuild, recover,
+    Signer, State, Step, fsck, rebuild, recover,
 };
 use modkeep_store::faults::{Fault, FaultyDisk};
 use modkeep_store::{LogMutant, LogStore, LogTuning, NewRecord, RecordSource, Store, SystemClock};
 use modkeep_testkit::copy_folder;
 use modkeep_tlog::record::write_data_tile;
-use modkeep_tlog::{Hash, Tile, TreeSize};
+use modkeep_tlog::{Hash, SignerKey, Tile, TreeSize};
 use support::{
     Gate, Seen, audit, audit_some, fill, key, new_folder, open, open_store, parts, real, record, sabotaged,
     try_open, vkey,
@@ -350,7 +350,15 @@ async fn hostile_i17_a_damaged_copy_beside_the_key_is_not_passed_over() {
     Log::open(parts(&store, config.clone(), &Seen::default())).unwrap().close().await;
     assert_eq!(fs::read(&copy).unwrap(), newest);
     fs::remove_file(&copy).unwrap();
-    Log::open(parts(&store, config, &Seen::default())).unwrap().close().await;
+    Log::open(parts(&store, config.clone(), &Seen::default())).unwrap().close().await;
+    // Nor is one damaged that only a key of before has signed.
+    let new = SignerKey::from_seed(support::NAME, [8; 32]).unwrap();
+    for keys in [vec![key(), new.clone()], vec![new]] {
+        fs::write(&copy, &newest).unwrap();
+        let signers = keys.into_iter().map(|key| Arc::new(KeySigner::from(key)) as Arc<dyn Signer>).collect();
+        let rotated = Parts { signers, ..parts(&store, config.clone(), &Seen::default()) };
+        Log::open(rotated).unwrap().close().await;
+    }
 }
 
 /// One bit is another: in the size of the head.
